@@ -1,0 +1,83 @@
+//! The running task: whose code is this?
+//!
+//! The executor sets it around each poll, so that primitives and sockets can say who holds or
+//! awaits them without knowing an executor.
+
+use std::cell::Cell;
+use std::fmt;
+use std::num::NonZeroU64;
+
+/// Names a task, for as long as the process lives.
+///
+/// Ids are given out in spawn order, one sequence for each event loop; a loop other than the
+/// process's first shows as a prefix, `2:17`.
+///
+/// # Layout
+/// The lower 48 bits count the tasks of a loop, the upper 16 the loops of the process. A loop that
+/// spawns 100,000 tasks a second repeats an id after 89 years, a process that makes one loop a
+/// second repeats loop numbers after 18 hours: an id names a live task, not a historical one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(NonZeroU64);
+
+const SEQUENCE_BITS: u32 = 48;
+const SEQUENCE_MASK: u64 = (1 << SEQUENCE_BITS) - 1;
+
+impl TaskId {
+    /// The id of task number `sequence` of loop number `loop_number`, both counted from one.
+    #[inline]
+    pub fn new(loop_number: u16, sequence: u64) -> TaskId {
+        let bits = u64::from(loop_number) << SEQUENCE_BITS | sequence & SEQUENCE_MASK;
+        TaskId(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// The id as a number, for logs.
+    #[inline]
+    pub fn as_u64(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (loop_number, sequence) = (self.0.get() >> SEQUENCE_BITS, self.0.get() & SEQUENCE_MASK);
+        if loop_number > 1 {
+            write!(f, "{loop_number}:")?;
+        }
+        write!(f, "{sequence}")
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskId({self})")
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<TaskId>> = const { Cell::new(None) };
+}
+
+/// The task being polled on this thread, if any.
+#[inline]
+pub fn task_id() -> Option<TaskId> {
+    CURRENT.get()
+}
+
+/// Says which task is being polled now, and returns what was set before.
+#[inline]
+pub fn set_task_id(id: Option<TaskId>) -> Option<TaskId> {
+    CURRENT.replace(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_print_their_loop_unless_it_is_the_first() {
+        assert_eq!(TaskId::new(1, 17).to_string(), "17");
+        assert_eq!(TaskId::new(2, 17).to_string(), "2:17");
+        assert_eq!(format!("{:?}", TaskId::new(1, 3)), "TaskId(3)");
+        assert_eq!(size_of::<Option<TaskId>>(), 8);
+    }
+}
