@@ -1,0 +1,139 @@
+//! The default backend: mio, that is epoll, kqueue or IOCP, edge-triggered.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::Poll;
+
+use super::deadline_timer::{DeadlineTimer, Plan};
+use crate::reactor::{Event, Interest, Reactor, Token, Wait, Wakeup};
+use crate::source::Source;
+
+/// Events taken by one system call. More than this many ready sources cost further calls; the buffer
+/// takes 16 KiB.
+const EVENTS: usize = 1024;
+
+/// The unparker's token. Sources cannot have it: the driver's tokens stay far below.
+const WAKE: mio::Token = mio::Token(usize::MAX);
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const TIMER: mio::Token = mio::Token(usize::MAX - 1);
+
+/// Urgent data is not read here, but it stops a read where it lies in the stream, so its presence
+/// must be known: see [`Event::is_undrainable`].
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const READ: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const READ: mio::Interest = mio::Interest::READABLE;
+
+/// One wait is no longer than this: a day, as in asyncio. Some kernels refuse longer ones.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) struct MioReactor {
+    poll: Poll,
+    events: mio::Events,
+    timer: DeadlineTimer,
+    waker: Arc<MioWakeup>,
+}
+
+struct MioWakeup(mio::Waker);
+
+impl Wakeup for MioWakeup {
+    fn wakeup(&self) {
+        // It fails only when the wait it should end is gone already.
+        let _ = self.0.wake();
+    }
+}
+
+impl MioReactor {
+    pub(crate) fn new() -> io::Result<MioReactor> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(MioWakeup(mio::Waker::new(poll.registry(), WAKE)?));
+        let timer = DeadlineTimer::new()?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use std::os::fd::AsRawFd;
+            let fd = timer.as_fd().as_raw_fd();
+            let mut source = mio::unix::SourceFd(&fd);
+            poll.registry()
+                .register(&mut source, TIMER, mio::Interest::READABLE)?;
+        }
+        Ok(MioReactor {
+            poll,
+            events: mio::Events::with_capacity(EVENTS),
+            timer,
+            waker,
+        })
+    }
+}
+
+impl Reactor for MioReactor {
+    fn name(&self) -> &'static str {
+        "mio"
+    }
+
+    fn register(
+        &mut self,
+        source: &mut dyn Source,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let interest = match interest {
+            Interest::Read => READ,
+            Interest::Write => mio::Interest::WRITABLE,
+            Interest::Both => READ.add(mio::Interest::WRITABLE),
+        };
+        source
+            .as_mio()
+            .register(self.poll.registry(), mio::Token(token.0), interest)
+    }
+
+    fn deregister(&mut self, source: &mut dyn Source, _token: Token) -> io::Result<()> {
+        source.as_mio().deregister(self.poll.registry())
+    }
+
+    /// The kernel forgets a socket when its last descriptor is closed, and mio's Windows sockets take
+    /// themselves out when they are dropped. If the program has duplicated the descriptor, the kernel
+    /// goes on reporting the old token, which the driver's generations tell from a new one.
+    fn forget(&mut self, _token: Token) {}
+
+    /// mio's readiness comes on the edge: a system call that would block arms the next one.
+    fn rearm(&mut self, _token: Token, _interest: Interest) {}
+
+    fn needs_rearm(&self) -> bool {
+        false
+    }
+
+    fn poll(&mut self, events: &mut Vec<Event>, wait: Wait) -> io::Result<()> {
+        let timeout = match self.timer.plan(wait)? {
+            Plan::Timeout(timeout) => timeout.map(|timeout| timeout.min(LONGEST_WAIT)),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Plan::Descriptor => None,
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        for event in &self.events {
+            match event.token() {
+                WAKE => {}
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                TIMER => self.timer.fired(),
+                mio::Token(token) => events.push(Event {
+                    token: Token(token),
+                    is_readable: event.is_readable() || event.is_error(),
+                    is_writable: event.is_writable() || event.is_error(),
+                    is_undrainable: event.is_read_closed()
+                        || event.is_error()
+                        || event.is_priority(),
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> Arc<dyn Wakeup> {
+        Arc::clone(&self.waker) as Arc<dyn Wakeup>
+    }
+}
