@@ -1,0 +1,264 @@
+//! The state of one loop: what its owner thread works on, and what other threads may reach.
+//!
+//! # Memory
+//! A [`Core`] is allocated once and reached through [`CorePtr`] from its [`crate::Executor`] and
+//! from every task's block. Blocks may outlive the executor (a waker kept by another thread, a
+//! join handle kept by the program), so the core's memory is counted: one reference for each block,
+//! and the executor's knowledge in place of a count while the loop is open (see `biased_count`).
+//!
+//! # Invariants
+//! 1. Behind a `CorePtr` is an allocated `Core`, as long as the executor is not dropped, or the block
+//!    that holds the pointer is not freed.
+//! 2. Other threads touch only `owner`, `inject` and `blocks`.
+//! 3. When the executor has closed the core, everything in it that may hold user code or thread-bound
+//!    data is gone (tasks, timers, handler), so that any thread may free the memory.
+
+#![allow(
+    unsafe_code,
+    reason = "fence: the counted memory of a loop, reached from its tasks"
+)]
+
+use std::fmt;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+
+use tulipa_base::TaskId;
+
+use crate::biased_count::{BiasedCount, Release};
+use crate::inject::Inject;
+use crate::ready_queue::ReadyQueue;
+use crate::report::{ExceptionContext, ExceptionHandler, ExceptionKind, Tell};
+use crate::shim::Cell;
+use crate::task::{Registry, TaskRef};
+use crate::timer::Timers;
+
+pub(crate) struct Core {
+    owner: ThreadId,
+    pub(crate) ready: ReadyQueue,
+    pub(crate) tasks: Registry,
+    pub(crate) timers: Timers,
+    loop_number: u16,
+    next_sequence: Cell<u64>,
+    is_closing: Cell<bool>,
+    handler: std::cell::RefCell<Option<ExceptionHandler>>,
+    pub(crate) inject: Inject,
+    blocks: BiasedCount,
+    #[cfg(loom)]
+    _live: crate::loom_models::Live,
+}
+
+impl Core {
+    /// Allocates the core of a loop that the calling thread owns.
+    pub(crate) fn allocate(
+        inject: Inject,
+        timers: Timers,
+        handler: Option<ExceptionHandler>,
+    ) -> CorePtr {
+        static LOOPS: AtomicU16 = AtomicU16::new(1);
+        let core = Box::new(Core {
+            owner: ThreadId::current_or_new(),
+            ready: ReadyQueue::new(),
+            tasks: Registry::new(),
+            timers,
+            loop_number: LOOPS.fetch_add(1, Ordering::Relaxed),
+            next_sequence: Cell::new(1),
+            is_closing: Cell::new(false),
+            handler: std::cell::RefCell::new(handler),
+            inject,
+            blocks: BiasedCount::new(),
+            #[cfg(loom)]
+            _live: crate::loom_models::Live::new(),
+        });
+        CorePtr(NonNull::from(Box::leak(core)))
+    }
+
+    #[inline]
+    pub(crate) fn next_task_id(&self) -> TaskId {
+        let sequence = self.next_sequence.get();
+        self.next_sequence.set(sequence.wrapping_add(1));
+        TaskId::new(self.loop_number, sequence)
+    }
+
+    /// Counts a block that points here. Owner thread only.
+    #[inline]
+    pub(crate) fn block_allocated(&self) {
+        self.blocks.acquire_local();
+    }
+
+    #[inline]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.get()
+    }
+
+    pub(crate) fn exception_handler(&self) -> Option<ExceptionHandler> {
+        // A handler that is replaced while it is cloned cannot be: cloning an `Rc` runs no code of
+        // the user's.
+        self.handler.borrow().clone()
+    }
+
+    /// Tells the handler of a panic in the code of `task`.
+    #[cold]
+    pub(crate) fn report_task(&self, kind: ExceptionKind, task: TaskRef, message: &str) {
+        let header = task.header();
+        header.with_name(|task_name| {
+            self.exception_handler().tell(&ExceptionContext {
+                kind,
+                message,
+                task: Some(header.id),
+                task_name,
+                spawned_at: Some(header.spawned_at),
+            });
+        });
+    }
+
+    /// Ends the loop: drops every task, oldest first, then what is left in the queues. Owner thread
+    /// only, with this core current, so that destructors may use the loop.
+    pub(crate) fn close(&self) {
+        self.is_closing.set(true);
+        // Destructors may spawn: such tasks are appended and dropped in their turn.
+        while let Some(task) = self.tasks.first() {
+            task.drop_unfinished();
+        }
+        self.timers.clear();
+        for message in self.inject.close() {
+            message.refuse();
+        }
+        // Nothing runs any more; what was ready is only taken out, so that blocks are freed.
+        while let Some(task) = self.ready.pop_front() {
+            task.unschedule_finished();
+        }
+        drop(self.handler.take());
+    }
+}
+
+/// Points to a core. See the module's invariants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CorePtr(NonNull<Core>);
+
+impl CorePtr {
+    /// The core. The reference must not be kept beyond the executor or block it was reached by.
+    #[inline]
+    pub(crate) fn get<'a>(self) -> &'a Core {
+        // SAFETY: invariant 1. Other threads use it only as invariant 2 says, so that no plain
+        // field is touched from two threads.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Whether the calling thread owns this loop.
+    #[inline]
+    pub(crate) fn is_owned_here(self) -> bool {
+        // The first test needs no memory of the core; it is the usual case.
+        CURRENT.with(|current| current.get()) == Some(self)
+            || ThreadId::current() == Some(self.get().owner)
+    }
+
+    /// Says that a block that points here has been freed, and frees the core after the last.
+    #[inline]
+    pub(crate) fn block_freed(self, is_owner: bool) {
+        let blocks = &self.get().blocks;
+        let release = if is_owner {
+            blocks.release_local()
+        } else {
+            blocks.release_remote()
+        };
+        if release == Release::Last {
+            self.free();
+        }
+    }
+
+    /// Gives up the executor's claim. Owner thread only, after [`Core::close`].
+    pub(crate) fn release_executor(self) {
+        if self.get().blocks.settle() == Release::Last {
+            self.free();
+        }
+    }
+
+    #[cold]
+    fn free(self) {
+        // SAFETY: it was leaked from a box in `allocate`. The count says that no block and no
+        // executor points here any more, and by invariant 3 its fields may be dropped anywhere.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+impl fmt::Debug for CorePtr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CorePtr({:p})", self.0)
+    }
+}
+
+/// Names a thread that has ever owned a loop; never reused, unlike addresses and system ids.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ThreadId(u64);
+
+impl ThreadId {
+    /// The calling thread's id, or `None` if it never owned a loop.
+    fn current() -> Option<ThreadId> {
+        THREAD.with(|id| id.get()).map(ThreadId)
+    }
+
+    fn current_or_new() -> ThreadId {
+        static THREADS: AtomicU64 = AtomicU64::new(1);
+        ThreadId::current().unwrap_or_else(|| {
+            let id = THREADS.fetch_add(1, Ordering::Relaxed);
+            THREAD.with(|cell| cell.set(Some(id)));
+            ThreadId(id)
+        })
+    }
+}
+
+#[cfg(not(loom))]
+crate::shim::thread_local! {
+    static THREAD: Cell<Option<u64>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<CorePtr>> = const { Cell::new(None) };
+}
+
+#[cfg(loom)]
+crate::shim::thread_local! {
+    static THREAD: Cell<Option<u64>> = Cell::new(None);
+    static CURRENT: Cell<Option<CorePtr>> = Cell::new(None);
+}
+
+/// The core of the loop that runs on this thread.
+#[inline]
+pub(crate) fn current() -> Option<CorePtr> {
+    CURRENT.with(|current| current.get())
+}
+
+/// Calls `f` with the core of the loop that runs on this thread.
+pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Core>) -> R) -> R {
+    match current() {
+        Some(core) => f(Some(core.get())),
+        None => f(None),
+    }
+}
+
+/// Makes a core the current one until it is dropped.
+pub(crate) struct Enter {
+    before: Option<CorePtr>,
+}
+
+impl Enter {
+    pub(crate) fn new(core: CorePtr) -> Enter {
+        Enter {
+            before: CURRENT.with(|current| current.replace(Some(core))),
+        }
+    }
+}
+
+impl Drop for Enter {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.set(self.before));
+    }
+}
+
+/// Panics, in the words that name the remedy, because no loop runs on this thread.
+#[cold]
+#[track_caller]
+pub(crate) fn panic_outside(caller: &Location<'_>) -> ! {
+    panic!(
+        "no tulipa event loop runs on this thread (used at {caller}): start the program with \
+         #[tulipa::main], or call this from inside tulipa::run(..)"
+    )
+}

@@ -1,0 +1,340 @@
+//! The executor: owns a loop's state, and turns it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tulipa_base::clock::View;
+use tulipa_base::{Instant, budget, current};
+
+use crate::core::{self, Core, CorePtr, Enter};
+use crate::inject::{Inject, Message};
+use crate::park::{Park, Wait};
+use crate::report::{self, ExceptionHandler, ExceptionKind, drop_quietly, panic_message};
+use crate::task::{RootFuture, RootState};
+use crate::timer::Timers;
+
+/// How an executor shares its time. The defaults suit most programs.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// While tasks are ready, the reactor and the clock are asked again after this many polls.
+    ///
+    /// Asking costs a system call, so a small number makes busy loops slow (a yield costs 20 ns, the
+    /// call 300 ns); a large one makes sockets and timers wait for as many polls. Default: 256.
+    pub polls_per_park: u32,
+    /// And also after this much time, looked at every [`CLOCK_INTERVAL`] polls. Default: 500 µs.
+    pub time_per_park: Duration,
+    /// The least time between two waits that end because of timers.
+    ///
+    /// A timer that is alone ends the wait at its deadline. When timers are dense, those that fall
+    /// into a gap are served together at its end: the loop wakes up for timers at most once a gap, so
+    /// at most 10,000 times a second by default, and a timer is late by a gap at most. Zero serves
+    /// each at its deadline. Default: 100 µs.
+    pub timer_gap: Duration,
+    /// Whether the clock stands still from the start, as after [`pause`](crate::timer::pause).
+    pub start_paused: bool,
+    /// Hears of failures that nobody else looks at. Default: a line on standard error.
+    pub exception_handler: Option<ExceptionHandler>,
+}
+
+/// How many polls go by between two looks at the clock in a busy loop. A reading costs 30 ns, so
+/// this adds 2 ns to a poll; if it were much longer, tasks that compute for a millisecond each would
+/// keep timers waiting for tens of them.
+pub const CLOCK_INTERVAL: u32 = 16;
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            polls_per_park: 256,
+            time_per_park: Duration::from_micros(500),
+            timer_gap: Duration::from_micros(100),
+            start_paused: false,
+            exception_handler: None,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("polls_per_park", &self.polls_per_park)
+            .field("time_per_park", &self.time_per_park)
+            .field("timer_gap", &self.timer_gap)
+            .field("start_paused", &self.start_paused)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A loop's state, and the thread that turns it.
+///
+/// Dropping it drops all unfinished tasks, oldest first, on this thread; what their destructors
+/// spawn is dropped too, in its turn.
+pub struct Executor<P: Park> {
+    core: CorePtr,
+    park: std::cell::RefCell<P>,
+    polls_per_park: u32,
+    time_per_park: Duration,
+    /// Polls left until the reactor is asked again, and until the clock is.
+    polls_left: Cell<u32>,
+    clock_left: Cell<u32>,
+    /// When the reactor was asked last; unknown until the first look at the clock after that.
+    last_park: Cell<Option<Instant>>,
+    /// Kept for its memory.
+    spare: Cell<Vec<Message>>,
+}
+
+impl<P: Park> Executor<P> {
+    /// A loop without tasks, owned by the calling thread.
+    pub fn new(park: P, config: Config) -> Executor<P> {
+        let inject = Inject::new(park.unparker());
+        let now = park.now();
+        let view = if config.start_paused {
+            View::Frozen(now)
+        } else {
+            View::REAL
+        };
+        let timers = Timers::new(now, config.timer_gap, view);
+        Executor {
+            core: Core::allocate(inject, timers, config.exception_handler),
+            park: std::cell::RefCell::new(park),
+            polls_per_park: config.polls_per_park.max(1),
+            time_per_park: config.time_per_park,
+            polls_left: Cell::new(0),
+            clock_left: Cell::new(0),
+            last_park: Cell::new(None),
+            spare: Cell::new(Vec::new()),
+        }
+    }
+
+    /// Runs the loop until `future` is complete, and returns its value.
+    ///
+    /// Tasks that are unfinished then stay, and go on in the next run.
+    ///
+    /// # Errors
+    /// What [`Park::park`] says, when the operating system refuses to wait.
+    ///
+    /// # Panics
+    /// - When a loop runs on this thread already; [`Executor::ensure_no_loop`] says so instead.
+    /// - When `future` panics, with its payload.
+    #[track_caller]
+    pub fn run<F: Future>(&self, future: F) -> io::Result<F::Output> {
+        let location = Location::caller();
+        if let Err(nested) = Self::ensure_no_loop() {
+            panic!("{nested}");
+        }
+        let _entered = Entered::new(self.core);
+        let future = pin!(future);
+        let mut state = RootState {
+            future,
+            output: Cell::new(None),
+        };
+        let outcome = {
+            let mut root = RootFuture::spawn(self.core, &mut state, location);
+            while !root.handle().is_finished() {
+                self.turn()?;
+            }
+            let mut cx = Context::from_waker(Waker::noop());
+            match std::pin::Pin::new(root.handle()).poll(&mut cx) {
+                Poll::Ready(outcome) => outcome,
+                Poll::Pending => unreachable!("the root task is finished"),
+            }
+        };
+        match outcome {
+            Ok(()) => Ok(state
+                .output
+                .take()
+                .expect("a finished root task has left its output")),
+            Err(error) => match error.try_into_panic() {
+                Ok(payload) => resume_unwind(payload),
+                Err(error) => unreachable!("nobody can abort the root task: {error}"),
+            },
+        }
+    }
+
+    /// Says whether a loop may be started on this thread.
+    ///
+    /// # Errors
+    /// [`NestedLoop`], when one runs here already.
+    pub fn ensure_no_loop() -> Result<(), NestedLoop> {
+        match core::current() {
+            None => Ok(()),
+            Some(_) => Err(NestedLoop { _private: () }),
+        }
+    }
+
+    /// Unfinished tasks.
+    pub fn task_count(&self) -> usize {
+        self.core.get().tasks.len()
+    }
+
+    /// One turn of the loop. Its stages have the same numbers in `ARCHITECTURE.md`.
+    fn turn(&self) -> io::Result<()> {
+        let core = self.core.get();
+
+        // 1. Take what other threads sent.
+        if core.inject.is_pending() {
+            self.take_messages(core);
+        }
+
+        // 2. Park in the reactor, which
+        // 3. wakes what its events woke.
+        let is_idle = core.ready.is_empty();
+        let mut look_at_timers = core.timers.has_overdue();
+        if is_idle || self.is_budget_spent() {
+            let wait = if is_idle {
+                core.timers.idle_wait()
+            } else {
+                Wait::Poll
+            };
+            self.park(wait)?;
+            if is_idle && core.ready.is_empty() && !core.inject.is_pending() && wait == Wait::Poll {
+                core.timers.skip_to_next();
+            }
+            self.renew_budget();
+            look_at_timers = !core.timers.is_empty();
+        }
+
+        // 4. Expire the timers that are due.
+        if look_at_timers {
+            core.timers.expire(Instant::now());
+        }
+
+        // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile
+        //    runs in the next turn.
+        let snapshot = core.ready.len();
+        for _ in 0..snapshot {
+            match core.ready.pop_front() {
+                Some(task) => task.run(),
+                None => break,
+            }
+        }
+        current::set_task_id(None);
+        budget::end();
+        self.spend_budget(snapshot);
+        Ok(())
+    }
+
+    /// Parks. Wakers that the reactor woke may be anyone's code: a panic in one is reported.
+    fn park(&self, wait: Wait) -> io::Result<()> {
+        let mut park = self.park.borrow_mut();
+        match catch_unwind(AssertUnwindSafe(|| park.park(wait))) {
+            Ok(result) => result,
+            Err(payload) => {
+                report::report(ExceptionKind::WakerPanicked, panic_message(&*payload));
+                drop_quietly(payload);
+                Ok(())
+            }
+        }
+    }
+
+    #[cold]
+    fn take_messages(&self, core: &Core) {
+        let mut messages = core.inject.take(self.spare.take());
+        for message in messages.drain(..) {
+            match message {
+                Message::Wake(wake) => wake.deliver(),
+            }
+        }
+        self.spare.set(messages);
+    }
+
+    /// Whether a busy loop must look at the reactor and the clock now.
+    #[inline]
+    fn is_budget_spent(&self) -> bool {
+        if self.polls_left.get() == 0 {
+            return true;
+        }
+        if self.clock_left.get() > 0 {
+            return false;
+        }
+        self.clock_left.set(CLOCK_INTERVAL);
+        let now = Instant::machine_now();
+        match self.last_park.get() {
+            Some(last_park) => now - last_park >= self.time_per_park,
+            None => {
+                self.last_park.set(Some(now));
+                false
+            }
+        }
+    }
+
+    #[inline]
+    fn spend_budget(&self, polls: usize) {
+        let polls = u32::try_from(polls).unwrap_or(u32::MAX);
+        self.polls_left
+            .set(self.polls_left.get().saturating_sub(polls));
+        self.clock_left
+            .set(self.clock_left.get().saturating_sub(polls));
+    }
+
+    fn renew_budget(&self) {
+        self.polls_left.set(self.polls_per_park);
+        self.clock_left.set(CLOCK_INTERVAL);
+        self.last_park.set(None);
+    }
+}
+
+impl<P: Park> Drop for Executor<P> {
+    fn drop(&mut self) {
+        {
+            let _entered = Entered::new(self.core);
+            self.core.get().close();
+        }
+        self.core.release_executor();
+    }
+}
+
+impl<P: Park> fmt::Debug for Executor<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor")
+            .field("tasks", &self.task_count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// While it lives, a core is the thread's current one, and the thread sees the loop's time.
+struct Entered {
+    core: CorePtr,
+    _enter: Enter,
+}
+
+impl Entered {
+    fn new(core: CorePtr) -> Entered {
+        core.get().timers.enter();
+        Entered {
+            core,
+            _enter: Enter::new(core),
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        current::set_task_id(None);
+        budget::end();
+        self.core.get().timers.leave();
+    }
+}
+
+/// A loop was to be started on a thread where one runs already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NestedLoop {
+    _private: (),
+}
+
+impl fmt::Display for NestedLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "an event loop runs on this thread already: await the future instead of running it, or \
+             start the other loop on a thread of its own",
+        )
+    }
+}
+
+impl std::error::Error for NestedLoop {}

@@ -1,0 +1,84 @@
+//! The inject queue: what other threads send to the loop.
+//!
+//! Other threads append under a lock and then unpark the loop. The owner looks at one flag each
+//! turn, and takes the lock only when it is set.
+//!
+//! # Invariants
+//! 1. An entry in the queue means that `pending` is set, or that the owner is taking it now.
+//! 2. After `close` no entry is ever in the queue: a push is refused and given back.
+
+use std::mem;
+use std::sync::Arc;
+
+use crate::park::Unpark;
+use crate::shim::{AtomicBool, Mutex, Ordering};
+use crate::task::RemoteWake;
+
+/// Something another thread asks of the loop.
+pub(crate) enum Message {
+    /// Schedule a task.
+    Wake(RemoteWake),
+}
+
+pub(crate) struct Inject {
+    pending: AtomicBool,
+    queue: Mutex<Queue>,
+    unparker: Arc<dyn Unpark>,
+}
+
+#[derive(Default)]
+struct Queue {
+    messages: Vec<Message>,
+    is_closed: bool,
+}
+
+impl Inject {
+    pub(crate) fn new(unparker: Arc<dyn Unpark>) -> Inject {
+        Inject {
+            pending: AtomicBool::new(false),
+            queue: Mutex::new(Queue::default()),
+            unparker,
+        }
+    }
+
+    /// Appends a message and unparks the loop. Gives the message back when the loop is closed.
+    ///
+    /// The caller keeps the loop's memory alive by a reference of its own for the whole call: the
+    /// one inside the message may be gone before this returns.
+    pub(crate) fn push(&self, message: Message) -> Result<(), Message> {
+        {
+            let mut queue = self.queue.lock();
+            if queue.is_closed {
+                return Err(message);
+            }
+            queue.messages.push(message);
+            // Relaxed, like all uses of the flag: it only says that the lock is worth taking. That
+            // a parked owner sees it follows from the unpark below, which the park answers.
+            self.pending.store(true, Ordering::Relaxed);
+        }
+        self.unparker.unpark();
+        Ok(())
+    }
+
+    /// Whether there may be messages to take.
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Takes all messages, oldest first, in exchange for the empty `spare`.
+    pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
+        debug_assert!(spare.is_empty());
+        let mut queue = self.queue.lock();
+        self.pending.store(false, Ordering::Relaxed);
+        mem::replace(&mut queue.messages, spare)
+    }
+
+    /// Refuses messages from now on, and returns those that were not taken.
+    pub(crate) fn close(&self) -> Vec<Message> {
+        let mut queue = self.queue.lock();
+        queue.is_closed = true;
+        self.pending.store(false, Ordering::Relaxed);
+        mem::take(&mut queue.messages)
+    }
+}

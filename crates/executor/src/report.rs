@@ -1,0 +1,144 @@
+//! Failures that nobody else looks at: a panic in a task whose handle is gone, a destructor that
+//! panics, a listener that has run out of descriptors.
+//!
+//! They go to the loop's exception handler, by default one line on standard error.
+
+use std::any::Any;
+use std::fmt;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+
+use tulipa_base::TaskId;
+
+use crate::core;
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExceptionKind {
+    /// A task panicked, and no one holds its join handle.
+    TaskPanicked,
+    /// The destructor of a task's future or of its result panicked.
+    DestructorPanicked,
+    /// A waker, which may be anyone's code, panicked when the loop used it.
+    WakerPanicked,
+    /// A listener pauses, because the process or the system has run out of descriptors or memory.
+    AcceptPaused,
+    /// Something else, described by the message.
+    Other,
+}
+
+/// A failure, as the exception handler is told of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ExceptionContext<'a> {
+    /// What went wrong.
+    pub kind: ExceptionKind,
+    /// What went wrong, in words: for a panic its message.
+    pub message: &'a str,
+    /// The task it happened to, if any.
+    pub task: Option<TaskId>,
+    /// That task's name, if it was given one.
+    pub task_name: Option<&'a str>,
+    /// Where that task was spawned.
+    pub spawned_at: Option<&'static Location<'static>>,
+}
+
+impl fmt::Display for ExceptionContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            ExceptionKind::TaskPanicked => "task panicked",
+            ExceptionKind::DestructorPanicked => "destructor panicked",
+            ExceptionKind::WakerPanicked => "waker panicked",
+            ExceptionKind::AcceptPaused => "accepting pauses",
+            ExceptionKind::Other => "failure",
+        })?;
+        if let Some(id) = self.task {
+            write!(f, " in task {id}")?;
+        }
+        if let Some(name) = self.task_name {
+            write!(f, " '{name}'")?;
+        }
+        if let Some(location) = self.spawned_at {
+            write!(f, " spawned at {location}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Hears of failures that nobody else looks at.
+pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext<'_>)>;
+
+/// Tells the running loop's exception handler of a failure in the running task; outside of a loop
+/// the default handler.
+pub fn report(kind: ExceptionKind, message: &str) {
+    let task = tulipa_base::current::task_id();
+    let context = ExceptionContext {
+        kind,
+        message,
+        task,
+        task_name: None,
+        spawned_at: None,
+    };
+    core::with_current(|core| {
+        core.and_then(|core| core.exception_handler())
+            .tell(&context)
+    });
+}
+
+/// A handler, or none: the default.
+pub(crate) trait Tell {
+    fn tell(self, context: &ExceptionContext<'_>);
+}
+
+impl Tell for Option<ExceptionHandler> {
+    /// A handler that panics must not take the loop with it: both failures are then printed.
+    fn tell(self, context: &ExceptionContext<'_>) {
+        let Some(handler) = self else {
+            return print(context);
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(context))) {
+            print(context);
+            let message = panic_message(&*payload);
+            print(&ExceptionContext {
+                kind: ExceptionKind::Other,
+                message: &format!("the exception handler panicked: {message}"),
+                task: None,
+                task_name: None,
+                spawned_at: None,
+            });
+            drop_quietly(payload);
+        }
+    }
+}
+
+/// The default handler.
+fn print(context: &ExceptionContext<'_>) {
+    // There is nowhere left to say that standard error is closed.
+    let _ = writeln!(io::stderr(), "tulipa: {context}");
+}
+
+/// The text of a panic, as far as it has one.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "(a value that is not text)"
+    }
+}
+
+/// Drops a panic's payload, whose destructor is anyone's code and may panic again, and so on. A few
+/// rounds are given, then the payload is leaked.
+pub(crate) fn drop_quietly(payload: Box<dyn Any + Send>) {
+    let mut payload = payload;
+    for _ in 0..4 {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
+    }
+    std::mem::forget(payload);
+}

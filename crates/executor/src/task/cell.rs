@@ -1,0 +1,191 @@
+//! The whole block of a task, and the steps of its life that must know the future's type.
+
+#![allow(unsafe_code, reason = "fence: the task's block of memory")]
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::future::Future;
+use std::mem::{ManuallyDrop, needs_drop};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::{self, NonNull};
+use std::task::{Context, Poll};
+
+use crate::core::CorePtr;
+use crate::report::ExceptionKind;
+use crate::task::header::{Header, TaskRef};
+
+/// The payload of a caught panic.
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+/// The steps that know the future's type `F`.
+///
+/// # Safety
+/// Each is called with a task made by [`allocate`] for the same `F`; all but `free` on the owner
+/// thread, in the states that their comments name.
+pub(crate) struct VTable {
+    /// Polls the future. On `Ready` or a panic it has dropped the future and stored the outcome.
+    /// The stage holds the future, and nobody else uses it.
+    pub(crate) poll: unsafe fn(TaskRef, &mut Context<'_>) -> Polled,
+    /// Drops the future, which the stage holds; a panic of its destructor is returned. The caller
+    /// marks the stage as empty.
+    pub(crate) drop_future: unsafe fn(TaskRef) -> Result<(), Panic>,
+    /// Drops the value, which the stage holds, likewise.
+    pub(crate) drop_value: unsafe fn(TaskRef) -> Result<(), Panic>,
+    /// Moves the value, which the stage holds, to the place given, which fits it. The caller marks
+    /// the stage as empty.
+    pub(crate) take_value: unsafe fn(TaskRef, NonNull<()>),
+    /// Moves the payload out, which the stage holds. The caller marks the stage as empty.
+    pub(crate) take_panic: unsafe fn(TaskRef) -> Panic,
+    /// Frees the block, whose stage is empty, to which nothing points any more. Any thread.
+    pub(crate) free: unsafe fn(TaskRef),
+}
+
+/// What a poll led to.
+pub(crate) enum Polled {
+    /// The future waits.
+    Pending,
+    /// The future is dropped and its value is in the stage.
+    Value,
+    /// The future is dropped and the payload of its panic is in the stage.
+    Panicked,
+}
+
+/// A task's block.
+#[repr(C)]
+struct TaskCell<F: Future> {
+    header: Header,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+/// The future, then its outcome, in the same place. The header's flags say which it is.
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    value: ManuallyDrop<F::Output>,
+    /// Boxed twice, so that the smallest stage is one word.
+    panic: ManuallyDrop<Box<Panic>>,
+}
+
+/// Allocates the block of a task. Its first pointer is the caller's.
+pub(crate) fn allocate<F: Future>(
+    core: CorePtr,
+    future: F,
+    spawned_at: &'static Location<'static>,
+    name: Option<Box<str>>,
+) -> TaskRef {
+    let mut block = Box::<TaskCell<F>>::new_uninit();
+    let cell = block.as_mut_ptr();
+    let header = Header::new(Steps::<F>::VTABLE, core, spawned_at, name);
+    // SAFETY: `cell` points to memory for a `TaskCell<F>` that nobody else uses. Both fields are
+    // written in place, so that a large future is copied once.
+    unsafe {
+        (&raw mut (*cell).header).write(header);
+        (&raw mut (*cell).stage).cast::<Stage<F>>().write(Stage {
+            future: ManuallyDrop::new(future),
+        });
+    }
+    core.get().block_allocated();
+    let cell = NonNull::from(Box::leak(block)).cast::<Header>();
+    // SAFETY: the header is the first field (`repr(C)`), and the pointer comes from the whole box.
+    unsafe { TaskRef::new(cell) }
+}
+
+/// Where the functions of a vtable live.
+struct Steps<F>(std::marker::PhantomData<F>);
+
+impl<F: Future> Steps<F> {
+    const VTABLE: &'static VTable = &VTable {
+        poll: Self::poll,
+        drop_future: Self::drop_future,
+        drop_value: Self::drop_value,
+        take_value: Self::take_value,
+        take_panic: Self::take_panic,
+        free: Self::free,
+    };
+
+    /// # Safety
+    /// `task` was allocated for this `F`.
+    #[inline]
+    unsafe fn stage(task: TaskRef) -> *mut Stage<F> {
+        let cell = task.as_ptr().cast::<TaskCell<F>>();
+        // SAFETY: by the caller `cell` is an allocated `TaskCell<F>`; only a field's address is
+        // formed.
+        unsafe { UnsafeCell::raw_get(&raw const (*cell).stage) }
+    }
+
+    unsafe fn poll(task: TaskRef, cx: &mut Context<'_>) -> Polled {
+        // SAFETY: by the caller.
+        let stage = unsafe { Self::stage(task) };
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: by the caller the stage holds the future, and only this call uses it. It does
+            // not move: blocks stay where they were allocated until the future is dropped in place.
+            let future = unsafe { Pin::new_unchecked(&mut *(*stage).future) };
+            future.poll(cx)
+        }));
+        match polled {
+            Ok(Poll::Pending) => Polled::Pending,
+            Ok(Poll::Ready(value)) => {
+                if needs_drop::<F>() {
+                    // SAFETY: the stage holds the future, which is not used again.
+                    if let Err(payload) = unsafe { Self::drop_future(task) } {
+                        task.report(ExceptionKind::DestructorPanicked, payload);
+                    }
+                }
+                // SAFETY: the stage is empty and ours.
+                unsafe { (&raw mut (*stage).value).write(ManuallyDrop::new(value)) };
+                Polled::Value
+            }
+            Err(payload) => {
+                // SAFETY: as above.
+                if let Err(second) = unsafe { Self::drop_future(task) } {
+                    task.report(ExceptionKind::DestructorPanicked, second);
+                }
+                // SAFETY: as above.
+                unsafe { (&raw mut (*stage).panic).write(ManuallyDrop::new(Box::new(payload))) };
+                Polled::Panicked
+            }
+        }
+    }
+
+    unsafe fn drop_future(task: TaskRef) -> Result<(), Panic> {
+        // SAFETY: by the caller.
+        let stage = unsafe { Self::stage(task) };
+        catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: by the caller the stage holds the future and nobody uses it again.
+            unsafe { ManuallyDrop::drop(&mut (*stage).future) }
+        }))
+    }
+
+    unsafe fn drop_value(task: TaskRef) -> Result<(), Panic> {
+        // SAFETY: by the caller.
+        let stage = unsafe { Self::stage(task) };
+        catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: by the caller the stage holds the value and nobody uses it again.
+            unsafe { ManuallyDrop::drop(&mut (*stage).value) }
+        }))
+    }
+
+    unsafe fn take_value(task: TaskRef, place: NonNull<()>) {
+        // SAFETY: by the caller.
+        let stage = unsafe { Self::stage(task) };
+        // SAFETY: by the caller the stage holds the value, `place` fits one, and the value is not
+        // used here again.
+        unsafe {
+            let value = (&raw const (*stage).value).cast::<F::Output>();
+            ptr::copy_nonoverlapping(value, place.cast::<F::Output>().as_ptr(), 1);
+        }
+    }
+
+    unsafe fn take_panic(task: TaskRef) -> Panic {
+        // SAFETY: by the caller.
+        let stage = unsafe { Self::stage(task) };
+        // SAFETY: by the caller the stage holds the payload, which is not used here again.
+        *unsafe { ManuallyDrop::take(&mut (*stage).panic) }
+    }
+
+    unsafe fn free(task: TaskRef) {
+        // SAFETY: the block was leaked from such a box in `allocate`, and by the caller nothing
+        // points to it any more. The stage has no destructor of its own.
+        drop(unsafe { Box::from_raw(task.as_ptr().cast::<TaskCell<F>>()) });
+    }
+}

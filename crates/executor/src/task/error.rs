@@ -1,0 +1,113 @@
+//! Why a join handle has no value to give.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::Location;
+
+use tulipa_base::TaskId;
+
+use crate::report::panic_message;
+use crate::task::cell::Panic;
+
+/// The task has no value: it was cancelled, or it panicked.
+pub struct JoinError {
+    id: TaskId,
+    spawned_at: &'static Location<'static>,
+    cause: Cause,
+}
+
+enum Cause {
+    Cancelled,
+    Panicked(Panic),
+}
+
+impl JoinError {
+    pub(crate) fn cancelled(id: TaskId, spawned_at: &'static Location<'static>) -> JoinError {
+        JoinError {
+            id,
+            spawned_at,
+            cause: Cause::Cancelled,
+        }
+    }
+
+    pub(crate) fn panicked(
+        id: TaskId,
+        spawned_at: &'static Location<'static>,
+        payload: Panic,
+    ) -> JoinError {
+        JoinError {
+            id,
+            spawned_at,
+            cause: Cause::Panicked(payload),
+        }
+    }
+
+    /// The id of the task.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Where the task was spawned.
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.spawned_at
+    }
+
+    /// Whether the task was aborted, or its loop closed, before it had a value.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.cause, Cause::Cancelled)
+    }
+
+    /// Whether the task panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.cause, Cause::Panicked(_))
+    }
+
+    /// The text of the task's panic, if that is why, and if it is text.
+    pub fn panic_message(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Cancelled => None,
+            Cause::Panicked(payload) => Some(panic_message(&**payload)),
+        }
+    }
+
+    /// The payload of the task's panic, fit for [`std::panic::resume_unwind`].
+    ///
+    /// # Errors
+    /// The error itself, when the task did not panic.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
+        match self.cause {
+            Cause::Panicked(payload) => Ok(payload),
+            Cause::Cancelled => Err(self),
+        }
+    }
+
+    /// The payload of the task's panic, fit for [`std::panic::resume_unwind`].
+    ///
+    /// # Panics
+    /// When the task did not panic; [`try_into_panic`](JoinError::try_into_panic) tells.
+    #[track_caller]
+    pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
+        match self.try_into_panic() {
+            Ok(payload) => payload,
+            Err(error) => panic!("JoinError::into_panic on a task that did not panic: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} spawned at {} ", self.id, self.spawned_at)?;
+        match &self.cause {
+            Cause::Cancelled => f.write_str("was cancelled"),
+            Cause::Panicked(payload) => write!(f, "panicked: {}", panic_message(&**payload)),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinError({self})")
+    }
+}
+
+impl std::error::Error for JoinError {}

@@ -1,0 +1,233 @@
+//! Making tasks: `spawn`, the builder with a name, and the root future of a loop.
+
+#![allow(
+    unsafe_code,
+    reason = "fence: makes task blocks, and erases the root future's lifetime"
+)]
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
+
+use crate::core::{self, CorePtr};
+use crate::task::cell;
+use crate::task::header::{Flags, TaskRef};
+use crate::task::join::JoinHandle;
+
+/// Starts a task: it runs beside the others from the next turn on.
+///
+/// The future need not be `Send`: it stays on this thread. The task is a child of the loop. Dropping
+/// the handle detaches it; when the loop closes, tasks that are left are dropped.
+///
+/// # Panics
+/// Outside of a loop; [`try_spawn`] says so instead.
+#[track_caller]
+#[inline]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let location = Location::caller();
+    match core::current() {
+        Some(core) => spawn_on(core, future, location, None),
+        None => core::panic_outside(location),
+    }
+}
+
+/// Starts a task, like [`spawn`], or gives the future back where no loop runs on this thread.
+///
+/// # Errors
+/// [`NoLoop`], with the future in it.
+#[track_caller]
+pub fn try_spawn<F>(future: F) -> Result<JoinHandle<F::Output>, NoLoop<F>>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    match core::current() {
+        Some(core) => Ok(spawn_on(core, future, Location::caller(), None)),
+        None => Err(NoLoop { rejected: future }),
+    }
+}
+
+/// No event loop runs on this thread. What was to be done there is given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NoLoop<F = ()> {
+    /// What the loop was to be given.
+    pub rejected: F,
+}
+
+impl<F> fmt::Debug for NoLoop<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NoLoop")
+    }
+}
+
+impl<F> fmt::Display for NoLoop<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no tulipa event loop runs on this thread")
+    }
+}
+
+impl<F> std::error::Error for NoLoop<F> {}
+
+/// Sets a task up before it is spawned.
+#[derive(Clone, Debug, Default)]
+#[must_use = "the builder does nothing until `spawn`"]
+pub struct Builder {
+    name: Option<Box<str>>,
+}
+
+impl Builder {
+    /// A task without a name.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Names the task, for reports and dumps.
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Starts the task, as [`spawn`] does.
+    ///
+    /// # Panics
+    /// Outside of a loop.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let location = Location::caller();
+        match core::current() {
+            Some(core) => spawn_on(core, future, location, self.name),
+            None => core::panic_outside(location),
+        }
+    }
+}
+
+#[inline]
+fn spawn_on<F>(
+    core: CorePtr,
+    future: F,
+    location: &'static Location<'static>,
+    name: Option<Box<str>>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let task = cell::allocate(core, future, location, name);
+    enlist(core, task);
+    // SAFETY: allocated for this future just now, with `HANDLE` set.
+    unsafe { JoinHandle::new(task) }
+}
+
+#[inline]
+fn enlist(core: CorePtr, task: TaskRef) {
+    core.get().tasks.push(task);
+    if !core.get().is_closing() {
+        task.schedule();
+    }
+}
+
+/// The root future of a run, which borrows from the caller's stack, as a task among the others.
+///
+/// The task holds only a pointer to the pinned future and to the place for its output.
+///
+/// # Invariants
+/// The erased future is polled only while this value lives: when it is dropped, the task is completed
+/// first. The borrow `'a` outlives this value.
+pub(crate) struct RootFuture<'a> {
+    handle: JoinHandle<()>,
+    _borrowed: PhantomData<&'a mut ()>,
+}
+
+/// What the root's task polls.
+struct Erased {
+    poll: unsafe fn(NonNull<()>, &mut Context<'_>) -> Poll<()>,
+    state: NonNull<()>,
+}
+
+impl Future for Erased {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: `state` is the one that `poll` was made for, and lives: see the invariants of
+        // `RootFuture`. The executor polls a task only from one place at a time.
+        unsafe { (self.poll)(self.state, cx) }
+    }
+}
+
+/// A pinned future and the place for its output.
+pub(crate) struct RootState<'a, F: Future> {
+    pub(crate) future: Pin<&'a mut F>,
+    pub(crate) output: Cell<Option<F::Output>>,
+}
+
+impl<'a> RootFuture<'a> {
+    /// Spawns the task that polls `state.future` and leaves the value in `state.output`.
+    pub(crate) fn spawn<F: Future>(
+        core: CorePtr,
+        state: &'a mut RootState<'_, F>,
+        location: &'static Location<'static>,
+    ) -> RootFuture<'a> {
+        /// # Safety
+        /// `state` points to a `RootState<F>` that nobody else uses meanwhile.
+        unsafe fn poll<F: Future>(state: NonNull<()>, cx: &mut Context<'_>) -> Poll<()> {
+            // SAFETY: by the caller.
+            let state = unsafe { state.cast::<RootState<'_, F>>().as_mut() };
+            state
+                .future
+                .as_mut()
+                .poll(cx)
+                .map(|value| state.output.set(Some(value)))
+        }
+        let erased = Erased {
+            poll: poll::<F>,
+            state: NonNull::from(state).cast(),
+        };
+        let task = cell::allocate(core, erased, location, Some("main".into()));
+        enlist(core, task);
+        // SAFETY: allocated for a future with output `()` just now, with `HANDLE` set.
+        let handle = unsafe { JoinHandle::new(task) };
+        RootFuture {
+            handle,
+            _borrowed: PhantomData,
+        }
+    }
+
+    pub(crate) fn handle(&mut self) -> &mut JoinHandle<()> {
+        &mut self.handle
+    }
+}
+
+impl Drop for RootFuture<'_> {
+    /// Ends the task, so that it never polls the future again. It is not being polled: the run that
+    /// polls it is the one that drops this.
+    fn drop(&mut self) {
+        if !self.handle.is_finished() {
+            self.handle.end_now();
+        }
+    }
+}
+
+impl JoinHandle<()> {
+    /// Drops the future of a task that is not running, here and now.
+    fn end_now(&mut self) {
+        let task = self.task();
+        assert!(
+            !task.header().flags.get().has(Flags::RUNNING),
+            "the root is being polled"
+        );
+        task.drop_unfinished();
+    }
+}
