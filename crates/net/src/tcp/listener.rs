@@ -1,0 +1,242 @@
+//! Listening for TCP connections.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tulipa_base::Instant;
+use tulipa_executor::report::{ExceptionKind, report};
+use tulipa_executor::timer::sleep_until;
+use tulipa_reactor::Direction;
+
+use crate::addr::{ToSocketAddrs, resolve};
+use crate::io_source::IoSource;
+use crate::tcp::accept_error::{AcceptError, classify};
+use crate::tcp::address_error::at_address;
+use crate::tcp::stream::TcpStream;
+
+/// Connections the kernel may hold for a listener before they are accepted. The kernel cuts it to its
+/// own limit, 4096 on Linux today. When it is full, clients' first packets are dropped and come again
+/// after a second.
+const BACKLOG: i32 = 4096;
+
+/// How long accepting pauses when descriptors or memory have run out: as in asyncio. Shorter would
+/// spin against a limit that lasts; longer would keep clients waiting once it is lifted.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Listens for TCP connections.
+///
+/// Several tasks may accept from one listener. Dropping it closes it.
+///
+/// # Running out of descriptors
+/// When the process or the system has no descriptor or memory left for a connection, accepting pauses
+/// for a second, the loop's exception handler is told, and accepting goes on by itself. The
+/// connections wait in the backlog meanwhile.
+///
+/// # Examples
+/// ```no_run
+/// # async fn f() -> std::io::Result<()> {
+/// use tulipa_net::TcpListener;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// println!("listening on {}", listener.local_addr()?);
+/// loop {
+///     let (stream, peer) = listener.accept().await?;
+///     println!("connection from {peer}");
+///     drop(stream);
+/// }
+/// # }
+/// ```
+pub struct TcpListener {
+    source: IoSource<mio::net::TcpListener>,
+    paused_until: Cell<Option<Instant>>,
+}
+
+impl TcpListener {
+    /// Binds a socket and listens on it. Port 0 lets the system choose, see
+    /// [`local_addr`](TcpListener::local_addr).
+    ///
+    /// Of several addresses the first that can be bound is used. On Unix the address is taken over
+    /// from connections of an earlier listener that linger (`SO_REUSEADDR`). Accepted streams have
+    /// `TCP_NODELAY` set, as all of tulipa's streams; std and tokio leave it off.
+    ///
+    /// # Errors
+    /// - `AddrInUse`: another socket listens there.
+    /// - `AddrNotAvailable`: the address is not of this machine.
+    /// - `PermissionDenied`: the port is privileged.
+    /// - `InvalidInput`: `addr` is not an address.
+    ///
+    /// The message names the address; the error's source is the system's own.
+    ///
+    /// # Cancel safety
+    /// Safe: it does not wait.
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        let mut first_error = None;
+        for addr in resolve(addr).await? {
+            match listen(addr) {
+                Ok(listener) => return Ok(TcpListener::from_mio(listener)),
+                Err(error) => {
+                    first_error.get_or_insert(at_address("listen on", addr, error));
+                }
+            }
+        }
+        Err(first_error.expect("there is at least one address"))
+    }
+
+    /// Adopts a socket that listens already, for instance one passed in by a service manager. It is
+    /// made non-blocking.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        listener.set_nonblocking(true)?;
+        Ok(TcpListener::from_mio(mio::net::TcpListener::from_std(
+            listener,
+        )))
+    }
+
+    /// Gives the socket back, in non-blocking mode.
+    ///
+    /// # Errors
+    /// What the operating system says; the socket is closed then.
+    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
+        let socket = socket2::Socket::from(owned(self.source.into_socket()?));
+        Ok(socket.into())
+    }
+
+    fn from_mio(listener: mio::net::TcpListener) -> TcpListener {
+        TcpListener {
+            source: IoSource::new(listener),
+            paused_until: Cell::new(None),
+        }
+    }
+
+    /// Waits for a connection, and accepts it.
+    ///
+    /// A burst of connections is accepted without waiting in between. Connections that were aborted
+    /// before they could be accepted are skipped. See the type for what happens when descriptors run
+    /// out.
+    ///
+    /// # Errors
+    /// What accept(2) says about the listener itself.
+    ///
+    /// # Panics
+    /// When it has to wait outside of a runtime, or in another loop than before.
+    ///
+    /// # Cancel safety
+    /// Safe. A connection leaves the backlog only in the poll that returns it.
+    ///
+    /// # References
+    /// accept(2), POSIX.1-2024.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            if let Some(until) = self.paused_until.get() {
+                sleep_until(until).await;
+                self.paused_until.set(None);
+            }
+            let accepted = self
+                .source
+                .shared_io(Direction::Read, |it| it.accept())
+                .await;
+            let error = match accepted {
+                Ok((stream, peer)) => {
+                    inherit_nodelay(&stream);
+                    return Ok((TcpStream::from_mio(stream), peer));
+                }
+                Err(error) => error,
+            };
+            match classify(&error) {
+                AcceptError::Connection => {}
+                AcceptError::Exhaustion => self.pause(&error),
+                AcceptError::Listener => return Err(error),
+            }
+        }
+    }
+
+    #[cold]
+    fn pause(&self, error: &io::Error) {
+        if self.paused_until.get().is_some() {
+            return; // Another task that accepts here has just said so.
+        }
+        self.paused_until.set(Some(Instant::now() + PAUSE));
+        let place = match self.local_addr() {
+            Ok(addr) => addr.to_string(),
+            Err(_) => "a listener".to_owned(),
+        };
+        report(
+            ExceptionKind::AcceptPaused,
+            &format!("accept on {place}: {error}; trying again in {PAUSE:?}"),
+        );
+    }
+
+    /// The address it listens on, with the port the system chose if 0 was asked for.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.source.with(|it| it.local_addr())
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for TcpListener {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("TcpListener");
+        match self.local_addr() {
+            Ok(addr) => debug.field("local_addr", &addr),
+            Err(error) => debug.field("local_addr", &error),
+        };
+        debug.finish_non_exhaustive()
+    }
+}
+
+/// A non-blocking socket that listens on `addr`.
+fn listen(addr: SocketAddr) -> io::Result<mio::net::TcpListener> {
+    let socket = nonblocking_socket(addr)?;
+    // On Windows the option of this name lets another process take the port away.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it, which saves a system call for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(mio::net::TcpListener::from_std(socket.into()))
+}
+
+/// A TCP socket for the family of `addr`, non-blocking and not inherited by child processes.
+pub(crate) fn nonblocking_socket(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Linux and the BSDs hand the listener's `TCP_NODELAY` on to what it accepts; elsewhere it is set.
+fn inherit_nodelay(stream: &mio::net::TcpStream) {
+    if cfg!(not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd"
+    ))) {
+        // A connection that is reset already says no; its first read tells.
+        let _ = SockRef::from(stream).set_tcp_nodelay(true);
+    }
+}
+
+#[cfg(unix)]
+fn owned(listener: mio::net::TcpListener) -> std::os::fd::OwnedFd {
+    listener.into()
+}
+
+#[cfg(not(unix))]
+fn owned(listener: mio::net::TcpListener) -> std::os::windows::io::OwnedSocket {
+    listener.into()
+}

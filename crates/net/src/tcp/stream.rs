@@ -1,0 +1,477 @@
+//! A TCP connection.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use socket2::SockRef;
+use tulipa_reactor::Direction;
+
+use crate::addr::{ToSocketAddrs, resolve};
+use crate::io_source::IoSource;
+use crate::tcp::address_error::at_address;
+use crate::tcp::listener::nonblocking_socket;
+use crate::tcp::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+
+/// A TCP connection.
+///
+/// Reading and writing take `&mut self`: one task reads, one writes. To do both at once, split the
+/// stream: [`split`](TcpStream::split) by reference, [`into_split`](TcpStream::into_split) into owned
+/// halves.
+///
+/// Reads and writes try at once, and wait only when the kernel says so. `TCP_NODELAY` is set, unlike
+/// in std and tokio: small writes are sent without waiting for more.
+///
+/// Dropping the stream closes the connection. Bytes that were written are still delivered, unless the
+/// peer's bytes were not all read: then the system resets the connection.
+///
+/// # Examples
+/// ```no_run
+/// # async fn f() -> std::io::Result<()> {
+/// use tulipa_net::TcpStream;
+///
+/// let mut stream = TcpStream::connect("127.0.0.1:8888").await?;
+/// stream.write_all(b"hello").await?;
+/// let mut reply = [0; 5];
+/// stream.read_exact(&mut reply).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct TcpStream {
+    inner: Inner,
+}
+
+impl TcpStream {
+    /// Connects to `addr`. Several addresses are tried in order.
+    ///
+    /// # Errors
+    /// - `ConnectionRefused`: nobody listens there.
+    /// - `TimedOut`, `HostUnreachable`, `NetworkUnreachable`: as the network says.
+    /// - `InvalidInput`: `addr` is not an address.
+    ///
+    /// The message names the address; the error's source is the system's own. Of several attempts the last error is returned.
+    ///
+    /// # Panics
+    /// When it has to wait outside of a runtime.
+    ///
+    /// # Cancel safety
+    /// Safe: a dropped call closes the socket.
+    ///
+    /// # References
+    /// connect(2), POSIX.1-2024.
+    pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        let mut last_error = None;
+        for addr in resolve(addr).await? {
+            match connect_to(addr).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last_error = Some(at_address("connect to", addr, error)),
+            }
+        }
+        Err(last_error.expect("there is at least one address"))
+    }
+
+    /// Adopts a connected socket. It is made non-blocking.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+        stream.set_nonblocking(true)?;
+        Ok(TcpStream::from_mio(mio::net::TcpStream::from_std(stream)))
+    }
+
+    /// Gives the socket back, in non-blocking mode.
+    ///
+    /// # Errors
+    /// What the operating system says; the socket is closed then.
+    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
+        Ok(self.inner.source.into_socket()?.into())
+    }
+
+    pub(crate) fn from_mio(stream: mio::net::TcpStream) -> TcpStream {
+        TcpStream {
+            inner: Inner {
+                source: IoSource::new(stream),
+            },
+        }
+    }
+
+    pub(crate) fn from_inner(inner: Inner) -> TcpStream {
+        TcpStream { inner }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// Waits until at least one byte can be read, then reads once into the start of `buf`.
+    ///
+    /// Returns the number of bytes read, at most `buf.len()`. `0` means that the peer has shut down its
+    /// side, or that `buf` is empty.
+    ///
+    /// # Errors
+    /// - `ConnectionReset`: the peer aborted the connection.
+    /// - Anything else recv(2) reports. `WouldBlock` and `Interrupted` never escape.
+    ///
+    /// # Panics
+    /// When it has to wait outside of a runtime, or in another loop than before.
+    ///
+    /// # Cancel safety
+    /// Safe. Bytes leave the socket only in the poll that returns them; dropping the future loses
+    /// nothing.
+    ///
+    /// # References
+    /// recv(2), POSIX.1-2024; RFC 9293, section 3.10.5.
+    #[inline]
+    pub async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.inner.poll_read(cx, buf)).await
+    }
+
+    /// Like [`read`](TcpStream::read), into several buffers in turn.
+    ///
+    /// # Errors
+    /// As [`read`](TcpStream::read).
+    ///
+    /// # Panics
+    /// As [`read`](TcpStream::read).
+    ///
+    /// # Cancel safety
+    /// Safe, as [`read`](TcpStream::read).
+    pub async fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        poll_fn(|cx| self.inner.poll_read_vectored(cx, bufs)).await
+    }
+
+    /// Reads until `buf` is full.
+    ///
+    /// # Errors
+    /// - `UnexpectedEof`: the peer has shut down its side before. What was read is in `buf`.
+    /// - As [`read`](TcpStream::read).
+    ///
+    /// # Panics
+    /// As [`read`](TcpStream::read).
+    ///
+    /// # Cancel safety
+    /// Not safe: a dropped call may have read a part, which is in `buf`, without saying how much.
+    pub async fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
+        self.inner.read_exact(buf).await
+    }
+
+    /// Like [`read`](TcpStream::read), but leaves the bytes in the socket.
+    ///
+    /// # Errors
+    /// As [`read`](TcpStream::read).
+    ///
+    /// # Panics
+    /// As [`read`](TcpStream::read).
+    ///
+    /// # Cancel safety
+    /// Safe: it takes nothing.
+    pub async fn peek(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.inner.poll_peek(cx, buf)).await
+    }
+
+    /// Waits until the socket takes at least one byte, then writes once from the start of `buf`.
+    ///
+    /// Returns the number of bytes taken, at most `buf.len()`: they are in the kernel's buffer, not at
+    /// the peer. `0` only if `buf` is empty.
+    ///
+    /// # Errors
+    /// - `BrokenPipe`, `ConnectionReset`: the peer has closed or aborted the connection. No signal is
+    ///   raised.
+    /// - Anything else send(2) reports. `WouldBlock` and `Interrupted` never escape.
+    ///
+    /// # Panics
+    /// When it has to wait outside of a runtime, or in another loop than before.
+    ///
+    /// # Cancel safety
+    /// Safe. Bytes are taken only in the poll that says so.
+    ///
+    /// # References
+    /// send(2), POSIX.1-2024.
+    #[inline]
+    pub async fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.inner.poll_write(cx, buf)).await
+    }
+
+    /// Like [`write`](TcpStream::write), from several buffers in turn.
+    ///
+    /// # Errors
+    /// As [`write`](TcpStream::write).
+    ///
+    /// # Panics
+    /// As [`write`](TcpStream::write).
+    ///
+    /// # Cancel safety
+    /// Safe, as [`write`](TcpStream::write).
+    pub async fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        poll_fn(|cx| self.inner.poll_write_vectored(cx, bufs)).await
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// # Errors
+    /// As [`write`](TcpStream::write); a part of `buf` may have been written then.
+    ///
+    /// # Panics
+    /// As [`write`](TcpStream::write).
+    ///
+    /// # Cancel safety
+    /// Not safe: a dropped call may have written a part of `buf`, without saying how much.
+    #[inline]
+    pub async fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        self.inner.write_all(buf).await
+    }
+
+    /// Waits until a read is worth trying: bytes, the end of the stream or an error may be there.
+    ///
+    /// # Errors
+    /// When the loop is closed or refuses to watch the socket.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    ///
+    /// # Cancel safety
+    /// Safe: it takes nothing.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.inner.source.poll_ready(Direction::Read, cx)).await
+    }
+
+    /// Waits until a write is worth trying.
+    ///
+    /// # Errors
+    /// When the loop is closed or refuses to watch the socket.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    ///
+    /// # Cancel safety
+    /// Safe: it takes nothing.
+    pub async fn writable(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.inner.source.poll_ready(Direction::Write, cx)).await
+    }
+
+    /// Reads what is there, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there, and as [`read`](TcpStream::read).
+    pub fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.inner
+            .source
+            .try_io(Direction::Read, |mut it| it.read(buf))
+    }
+
+    /// Writes what the socket takes, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing, and as [`write`](TcpStream::write).
+    pub fn try_write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.inner
+            .source
+            .try_io(Direction::Write, |mut it| it.write(buf))
+    }
+
+    /// Ends one or both directions. After `Shutdown::Write` the peer reads the end of the stream once
+    /// it has read what was written; reading goes on.
+    ///
+    /// # Errors
+    /// `NotConnected`, when the connection is gone; what else shutdown(2) says.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.inner.shutdown(how)
+    }
+
+    /// A reading and a writing half that borrow the stream.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf::new(&self.inner), WriteHalf::new(&self.inner))
+    }
+
+    /// A reading and a writing half, for two tasks. Dropping the writing half ends that direction, as
+    /// [`shutdown`](TcpStream::shutdown) does; the connection is closed when both are dropped.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        let inner = Rc::new(self.inner);
+        (
+            OwnedReadHalf::new(Rc::clone(&inner)),
+            OwnedWriteHalf::new(inner),
+        )
+    }
+
+    /// The address of the peer.
+    ///
+    /// # Errors
+    /// `NotConnected`, when the connection is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.source.with(|it| it.peer_addr())
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.source.with(|it| it.local_addr())
+    }
+
+    /// Whether small writes are sent at once (`TCP_NODELAY`): by default they are.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.inner.source.with(|it| it.nodelay())
+    }
+
+    /// Sets whether small writes are sent at once.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.inner.source.with(|it| it.set_nodelay(nodelay))
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for TcpStream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.inner.source.as_fd()
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpStream")
+            .field("local_addr", &self.local_addr().ok())
+            .field("peer_addr", &self.peer_addr().ok())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a stream and its halves share. Each direction is used by one of them at a time.
+pub(crate) struct Inner {
+    source: IoSource<mio::net::TcpStream>,
+}
+
+impl Inner {
+    #[inline]
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.source
+            .poll_read_io(cx, buf.len(), |mut it| it.read(buf))
+    }
+
+    pub(crate) fn poll_read_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let capacity = bufs.iter().map(|buf| buf.len()).sum();
+        self.source
+            .poll_read_io(cx, capacity, |mut it| it.read_vectored(bufs))
+    }
+
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.source.poll_io(Direction::Read, cx, |it| it.peek(buf))
+    }
+
+    #[inline]
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.source
+            .poll_io(Direction::Write, cx, |mut it| it.write(buf))
+    }
+
+    pub(crate) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.source
+            .poll_io(Direction::Write, cx, |mut it| it.write_vectored(bufs))
+    }
+
+    #[inline]
+    pub(crate) async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match poll_fn(|cx| self.poll_write(cx, buf)).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => buf = &buf[count..],
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match poll_fn(|cx| self.poll_read(cx, &mut buf[filled..])).await? {
+                0 => {
+                    let message = format!(
+                        "the peer ended the stream after {filled} of {} bytes",
+                        buf.len()
+                    );
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+                }
+                count => filled += count,
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.source.with(|it| it.shutdown(how))
+    }
+
+    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.source.poll_io(Direction::Write, cx, |it| {
+            if let Some(error) = SockRef::from(it).take_error()? {
+                return Err(error);
+            }
+            match it.peer_addr() {
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                result => result.map(drop),
+            }
+        })
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.source.with(|it| it.peer_addr())
+    }
+}
+
+async fn connect_to(addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = nonblocking_socket(addr)?;
+    socket.set_tcp_nodelay(true)?;
+    let is_connected = match socket.connect(&addr.into()) {
+        Ok(()) => true,
+        Err(error) if is_in_progress(&error) => false,
+        Err(error) => return Err(error),
+    };
+    let stream = TcpStream::from_mio(mio::net::TcpStream::from_std(socket.into()));
+    if !is_connected {
+        poll_fn(|cx| stream.inner.poll_connected(cx)).await?;
+    }
+    Ok(stream)
+}
+
+/// Whether connect has begun and goes on by itself. After an interruption it does too, see connect(2).
+fn is_in_progress(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        matches!(
+            Errno::from_io_error(error),
+            Some(Errno::INPROGRESS | Errno::INTR)
+        )
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == io::ErrorKind::WouldBlock
+    }
+}
