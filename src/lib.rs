@@ -1,0 +1,47 @@
+//! tulipa is asyncio for Rust: one thread, one event loop, and futures, tasks, timers and sockets on it.
+//!
+//! Work that never leaves a thread needs no `Send`, no `'static`-by-`Arc`, no locks and no atomics. A
+//! tulipa program shares data between tasks with [`Rc`](std::rc::Rc) and [`Cell`](std::cell::Cell), and
+//! its tasks run in a guaranteed order: first ready, first run.
+//!
+//! # Start
+//! ```
+//! use std::time::Duration;
+//!
+//! #[tulipa::main]
+//! async fn main() {
+//!     let greeting = tulipa::spawn(async {
+//!         tulipa::sleep(Duration::from_millis(10)).await;
+//!         "hello"
+//!     });
+//!     println!("{}", greeting.await.unwrap());
+//! }
+//! ```
+//!
+//! # Find your way
+//! - [`main`], [`test`], [`run`], or a [`Runner`](runtime::Runner) to set things: how a loop starts.
+//! - [`spawn`], and the module [`task`]: tasks and their handles.
+//! - [`sleep`], [`timeout`], [`interval`], and the module [`time`]: timers, and virtual time for tests.
+//! - The module [`net`]: sockets. They implement the traits of `futures-io`.
+//! - The module [`runtime`]: the runner, the reactor's choice, failures that nobody looks at.
+//!
+//! # Rules of the loop
+//! - A wake never runs code: it appends to the ready queue. What becomes ready in one turn of the loop
+//!   runs in the next, in the order in which it became ready.
+//! - Everything stays on the thread of its loop, but [wakers](std::task::Waker), which may be used
+//!   anywhere.
+//! - A panic in a task is that task's: whoever awaits its handle gets it, or else the loop's
+//!   [exception handler](runtime::Builder::exception_handler) is told.
+
+#![forbid(unsafe_code)]
+
+pub mod net;
+pub mod runtime;
+pub mod task;
+pub mod time;
+
+pub use runtime::run;
+pub use tulipa_executor::task::{spawn, try_spawn};
+pub use tulipa_executor::timer::{interval, sleep, sleep_until, timeout, timeout_at};
+pub use tulipa_executor::yield_now;
+pub use tulipa_macros::{main, test};

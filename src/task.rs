@@ -1,0 +1,21 @@
+//! Tasks: futures that run beside one another on the loop's thread.
+//!
+//! # Examples
+//! ```
+//! # tulipa::run(async {
+//! let ok = tulipa::spawn(async { 6 * 7 });
+//! assert_eq!(ok.await.unwrap(), 42);
+//!
+//! let endless = tulipa::task::Builder::new().name("endless").spawn(std::future::pending::<()>());
+//! endless.abort();
+//! assert!(endless.await.unwrap_err().is_cancelled());
+//!
+//! let panics = tulipa::spawn(async { panic!("oh no") });
+//! assert_eq!(panics.await.unwrap_err().panic_message(), Some("oh no"));
+//! # });
+//! ```
+
+pub use tulipa_executor::YieldNow;
+pub use tulipa_executor::task::{
+    AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, TaskId, id, try_id,
+};
