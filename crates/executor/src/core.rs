@@ -30,7 +30,7 @@ use crate::inject::Inject;
 use crate::ready_queue::ReadyQueue;
 use crate::report::{ExceptionContext, ExceptionHandler, ExceptionKind, Tell};
 use crate::shim::Cell;
-use crate::task::{Registry, TaskRef};
+use crate::task::{Pool, Registry, TaskRef};
 use crate::timer::Timers;
 
 pub(crate) struct Core {
@@ -38,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) ready: ReadyQueue,
     pub(crate) tasks: Registry,
     pub(crate) timers: Timers,
+    pub(crate) pool: Pool,
     loop_number: u16,
     next_sequence: Cell<u64>,
     is_closing: Cell<bool>,
@@ -61,6 +62,7 @@ impl Core {
             ready: ReadyQueue::new(),
             tasks: Registry::new(),
             timers,
+            pool: Pool::new(),
             loop_number: LOOPS.fetch_add(1, Ordering::Relaxed),
             next_sequence: Cell::new(1),
             is_closing: Cell::new(false),
@@ -129,6 +131,7 @@ impl Core {
             task.unschedule_finished();
         }
         drop(self.handler.take());
+        self.pool.close();
     }
 }
 

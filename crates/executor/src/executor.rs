@@ -46,7 +46,7 @@ pub struct Config {
 /// How many polls go by between two looks at the clock in a busy loop. A reading costs 30 ns, so
 /// this adds 2 ns to a poll; if it were much longer, tasks that compute for a millisecond each would
 /// keep timers waiting for tens of them.
-pub const CLOCK_INTERVAL: u32 = 16;
+pub const CLOCK_INTERVAL: usize = 16;
 
 impl Default for Config {
     fn default() -> Config {
@@ -78,11 +78,12 @@ impl fmt::Debug for Config {
 pub struct Executor<P: Park> {
     core: CorePtr,
     park: std::cell::RefCell<P>,
-    polls_per_park: u32,
+    polls_per_park: usize,
     time_per_park: Duration,
-    /// Polls left until the reactor is asked again, and until the clock is.
-    polls_left: Cell<u32>,
-    clock_left: Cell<u32>,
+    /// Polls left until a busy loop looks at the clock, or asks the reactor.
+    polls_left: Cell<usize>,
+    /// Polls since the reactor was asked, counted at each look at the clock.
+    polls_since_park: Cell<usize>,
     /// When the reactor was asked last; unknown until the first look at the clock after that.
     last_park: Cell<Option<Instant>>,
     /// Kept for its memory.
@@ -103,10 +104,10 @@ impl<P: Park> Executor<P> {
         Executor {
             core: Core::allocate(inject, timers, config.exception_handler),
             park: std::cell::RefCell::new(park),
-            polls_per_park: config.polls_per_park.max(1),
+            polls_per_park: config.polls_per_park.max(1) as usize,
             time_per_park: config.time_per_park,
             polls_left: Cell::new(0),
-            clock_left: Cell::new(0),
+            polls_since_park: Cell::new(0),
             last_park: Cell::new(None),
             spare: Cell::new(Vec::new()),
         }
@@ -174,8 +175,39 @@ impl<P: Park> Executor<P> {
     }
 
     /// One turn of the loop. Its stages have the same numbers in `ARCHITECTURE.md`.
+    #[inline]
     fn turn(&self) -> io::Result<()> {
         let core = self.core.get();
+        // Stages 1 to 4 look outside of the tasks. A loop that is busy with tasks skips them until its
+        // budget is used up, another thread sends something, or a timer is set that is due already.
+        let is_busy = !core.ready.is_empty()
+            && self.polls_left.get() > 0
+            && !core.inject.is_pending()
+            && !core.timers.has_overdue();
+        if !is_busy {
+            self.look_outside()?;
+        }
+
+        // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile runs
+        //    in the next turn.
+        let snapshot = core.ready.len();
+        for _ in 0..snapshot {
+            match core.ready.pop_front() {
+                Some(task) => task.run(),
+                None => break,
+            }
+        }
+        self.polls_left
+            .set(self.polls_left.get().saturating_sub(snapshot));
+        Ok(())
+    }
+
+    /// Stages 1 to 4 of a turn.
+    #[inline(never)]
+    fn look_outside(&self) -> io::Result<()> {
+        let core = self.core.get();
+        current::set_task_id(None);
+        budget::end();
 
         // 1. Take what other threads sent.
         if core.inject.is_pending() {
@@ -192,6 +224,9 @@ impl<P: Park> Executor<P> {
             } else {
                 Wait::Poll
             };
+            if is_idle {
+                core.pool.trim();
+            }
             self.park(wait)?;
             if is_idle && core.ready.is_empty() && !core.inject.is_pending() && wait == Wait::Poll {
                 core.timers.skip_to_next();
@@ -204,19 +239,6 @@ impl<P: Park> Executor<P> {
         if look_at_timers {
             core.timers.expire(Instant::now());
         }
-
-        // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile
-        //    runs in the next turn.
-        let snapshot = core.ready.len();
-        for _ in 0..snapshot {
-            match core.ready.pop_front() {
-                Some(task) => task.run(),
-                None => break,
-            }
-        }
-        current::set_task_id(None);
-        budget::end();
-        self.spend_budget(snapshot);
         Ok(())
     }
 
@@ -244,16 +266,19 @@ impl<P: Park> Executor<P> {
         self.spare.set(messages);
     }
 
-    /// Whether a busy loop must look at the reactor and the clock now.
-    #[inline]
+    /// Whether a busy loop must ask the reactor now. If not, it gets polls for another look at the
+    /// clock.
     fn is_budget_spent(&self) -> bool {
-        if self.polls_left.get() == 0 {
+        if self.polls_left.get() > 0 {
+            return false; // It looks outside for another reason.
+        }
+        let since_park = self.polls_since_park.get() + CLOCK_INTERVAL;
+        self.polls_since_park.set(since_park);
+        if since_park >= self.polls_per_park {
             return true;
         }
-        if self.clock_left.get() > 0 {
-            return false;
-        }
-        self.clock_left.set(CLOCK_INTERVAL);
+        self.polls_left
+            .set(CLOCK_INTERVAL.min(self.polls_per_park - since_park));
         let now = Instant::machine_now();
         match self.last_park.get() {
             Some(last_park) => now - last_park >= self.time_per_park,
@@ -264,18 +289,9 @@ impl<P: Park> Executor<P> {
         }
     }
 
-    #[inline]
-    fn spend_budget(&self, polls: usize) {
-        let polls = u32::try_from(polls).unwrap_or(u32::MAX);
-        self.polls_left
-            .set(self.polls_left.get().saturating_sub(polls));
-        self.clock_left
-            .set(self.clock_left.get().saturating_sub(polls));
-    }
-
     fn renew_budget(&self) {
-        self.polls_left.set(self.polls_per_park);
-        self.clock_left.set(CLOCK_INTERVAL);
+        self.polls_left.set(CLOCK_INTERVAL.min(self.polls_per_park));
+        self.polls_since_park.set(0);
         self.last_park.set(None);
     }
 }

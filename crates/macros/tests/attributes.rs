@@ -71,13 +71,6 @@ async fn a_panic_in_the_body_reaches_the_harness() {
 async fn attributes_may_stand_above() {
     panic!("as expected");
 }
-
-#[tulipa::test]
-#[ignore = "must not run"]
-async fn an_ignored_test_does_not_run() {
-    unreachable!("it is ignored");
-}
-
 #[tulipa::test]
 #[cfg(any())]
 async fn a_test_left_out_is_not_even_checked() -> Missing {}

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "fence: the task's block of memory")]
 
+use std::alloc::Layout;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::future::Future;
@@ -14,6 +15,7 @@ use std::task::{Context, Poll};
 use crate::core::CorePtr;
 use crate::report::ExceptionKind;
 use crate::task::header::{Header, TaskRef};
+use crate::task::pool::free_elsewhere;
 
 /// The payload of a caught panic.
 pub(crate) type Panic = Box<dyn Any + Send>;
@@ -37,8 +39,9 @@ pub(crate) struct VTable {
     pub(crate) take_value: unsafe fn(TaskRef, NonNull<()>),
     /// Moves the payload out, which the stage holds. The caller marks the stage as empty.
     pub(crate) take_panic: unsafe fn(TaskRef) -> Panic,
-    /// Frees the block, whose stage is empty, to which nothing points any more. Any thread.
-    pub(crate) free: unsafe fn(TaskRef),
+    /// Frees the block, whose stage is empty, to which nothing points any more. Any thread, and it is
+    /// said whether it is the owner.
+    pub(crate) free: unsafe fn(TaskRef, bool),
 }
 
 /// What a poll led to.
@@ -73,8 +76,8 @@ pub(crate) fn allocate<F: Future>(
     spawned_at: &'static Location<'static>,
     name: Option<Box<str>>,
 ) -> TaskRef {
-    let mut block = Box::<TaskCell<F>>::new_uninit();
-    let cell = block.as_mut_ptr();
+    let block = core.get().pool.allocate(Layout::new::<TaskCell<F>>());
+    let cell = block.cast::<TaskCell<F>>().as_ptr();
     let header = Header::new(Steps::<F>::VTABLE, core, spawned_at, name);
     // SAFETY: `cell` points to memory for a `TaskCell<F>` that nobody else uses. Both fields are
     // written in place, so that a large future is copied once.
@@ -85,9 +88,8 @@ pub(crate) fn allocate<F: Future>(
         });
     }
     core.get().block_allocated();
-    let cell = NonNull::from(Box::leak(block)).cast::<Header>();
-    // SAFETY: the header is the first field (`repr(C)`), and the pointer comes from the whole box.
-    unsafe { TaskRef::new(cell) }
+    // SAFETY: the header is the first field (`repr(C)`), and the pointer is that of the whole block.
+    unsafe { TaskRef::new(block.cast::<Header>()) }
 }
 
 /// Where the functions of a vtable live.
@@ -183,9 +185,20 @@ impl<F: Future> Steps<F> {
         *unsafe { ManuallyDrop::take(&mut (*stage).panic) }
     }
 
-    unsafe fn free(task: TaskRef) {
-        // SAFETY: the block was leaked from such a box in `allocate`, and by the caller nothing
-        // points to it any more. The stage has no destructor of its own.
-        drop(unsafe { Box::from_raw(task.as_ptr().cast::<TaskCell<F>>()) });
+    unsafe fn free(task: TaskRef, is_owner: bool) {
+        let core = task.header().core;
+        let layout = Layout::new::<TaskCell<F>>();
+        // SAFETY: by the caller nothing points to the block any more; `allocate` got it from the
+        // core's pool with this layout. The stage has no destructor of its own. The core is there
+        // until `CorePtr::block_freed`, which the caller calls next.
+        unsafe {
+            ptr::drop_in_place(task.as_ptr());
+            let block = NonNull::new_unchecked(task.as_ptr().cast::<u8>());
+            if is_owner {
+                core.get().pool.free(block, layout);
+            } else {
+                free_elsewhere(block, layout);
+            }
+        }
     }
 }

@@ -271,9 +271,13 @@ impl TaskRef {
 
     #[inline]
     fn wake_joiner(self, joiner: Waker) {
-        // A waker of ours runs nobody else's code, so it needs no net.
-        if waker::is_ours(&joiner) {
-            joiner.wake();
+        // A task of the same loop is scheduled by hand. Its waker runs nobody else's code, so it needs
+        // no net either.
+        if let Some(waiter) = waker::task_of(&joiner)
+            && waiter.header().core == self.header().core
+        {
+            waiter.schedule();
+            waiter.forget_local(joiner);
         } else if let Err(payload) = catch_unwind(AssertUnwindSafe(|| joiner.wake())) {
             self.report(ExceptionKind::WakerPanicked, payload);
         }
@@ -342,7 +346,7 @@ impl TaskRef {
         let core = self.header().core;
         // SAFETY: the count said `Last`, which it does only after `settle`, so the task is complete
         // and its outcome taken or dropped; nobody points to the block any more.
-        unsafe { (self.header().vtable.free)(self) };
+        unsafe { (self.header().vtable.free)(self, is_owner) };
         core.block_freed(is_owner);
     }
 
@@ -354,6 +358,15 @@ impl TaskRef {
             header.count.acquire_local();
         } else {
             header.count.acquire_remote();
+        }
+    }
+
+    /// Gives up the reference of this task's `waker`. Owner thread only.
+    #[inline]
+    fn forget_local(self, waker: Waker) {
+        mem::forget(waker);
+        if self.header().count.release_local() == Release::Last {
+            self.free(true);
         }
     }
 

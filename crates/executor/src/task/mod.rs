@@ -3,7 +3,7 @@
 //! # Files
 //! `header`: the words every task has, its flags, and the steps that need no types · `cell`: the
 //! block with the future, and the steps that do · `waker` · `join`: [`JoinHandle`] · `registry`: all
-//! unfinished tasks of a loop · `spawn`.
+//! unfinished tasks of a loop · `spawn` · `pool`: freed blocks, kept for the next tasks.
 //!
 //! # States
 //! ```text
@@ -36,6 +36,7 @@ mod cell;
 mod error;
 mod header;
 mod join;
+mod pool;
 mod registry;
 mod spawn;
 mod waker;
@@ -46,6 +47,7 @@ pub use spawn::{Builder, NoLoop, spawn, try_spawn};
 pub use tulipa_base::TaskId;
 
 pub(crate) use header::{RemoteWake, TaskRef};
+pub(crate) use pool::Pool;
 pub(crate) use registry::Registry;
 pub(crate) use spawn::{RootFuture, RootState};
 

@@ -36,10 +36,14 @@ pub(crate) fn borrowed(task: TaskRef) -> Borrowed {
     }
 }
 
-/// Whether `waker` belongs to a task of this crate.
+/// The task that `waker` wakes, if it is one of this crate's. It is valid as long as the waker.
 #[inline]
-pub(crate) fn is_ours(waker: &Waker) -> bool {
-    std::ptr::eq(waker.vtable(), &VTABLE)
+pub(crate) fn task_of(waker: &Waker) -> Option<TaskRef> {
+    if !std::ptr::eq(waker.vtable(), &VTABLE) {
+        return None;
+    }
+    // SAFETY: with this vtable, it was made here.
+    Some(unsafe { task(waker.data()) })
 }
 
 /// # Safety
