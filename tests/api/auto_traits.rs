@@ -55,7 +55,7 @@ fn types_cross_threads_only_where_they_should() {
         tulipa::runtime::NestedLoop: true true true;
         JoinHandle<u8>: false false true;
         AbortOnDrop<u8>: false false true;
-        JoinError: true false true;
+        JoinError: true true true;
         TaskId: true true true;
         tulipa::task::Builder: true true true;
         Instant: true true true;

@@ -47,22 +47,23 @@ pub struct ExceptionContext<'a> {
 
 impl fmt::Display for ExceptionContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            ExceptionKind::TaskPanicked => "task panicked",
-            ExceptionKind::DestructorPanicked => "destructor panicked",
-            ExceptionKind::WakerPanicked => "waker panicked",
-            ExceptionKind::AcceptPaused => "accepting pauses",
-            ExceptionKind::Other => "failure",
-        })?;
         if let Some(id) = self.task {
-            write!(f, " in task {id}")?;
+            write!(f, "task {id} ")?;
+            if let Some(name) = self.task_name {
+                write!(f, "'{name}' ")?;
+            }
+            if let Some(location) = self.spawned_at {
+                write!(f, "spawned at {location} ")?;
+            }
         }
-        if let Some(name) = self.task_name {
-            write!(f, " '{name}'")?;
-        }
-        if let Some(location) = self.spawned_at {
-            write!(f, " spawned at {location}")?;
-        }
+        f.write_str(match (self.kind, self.task) {
+            (ExceptionKind::TaskPanicked, _) => "panicked",
+            (ExceptionKind::DestructorPanicked, Some(_)) => "panicked in a destructor",
+            (ExceptionKind::DestructorPanicked, None) => "a destructor panicked",
+            (ExceptionKind::WakerPanicked, _) => "woke a waker that panicked",
+            (ExceptionKind::AcceptPaused, _) => "paused accepting",
+            (ExceptionKind::Other, _) => "failed",
+        })?;
         write!(f, ": {}", self.message)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
 
 use tulipa_base::TaskId;
 
@@ -18,7 +20,12 @@ pub struct JoinError {
 
 enum Cause {
     Cancelled,
-    Panicked(Panic),
+    Panicked {
+        message: Box<str>,
+        /// In a mutex, which is never locked, so that the error is `Sync`, as `Box<dyn Error>` and
+        /// `io::Error` ask for.
+        payload: Mutex<Panic>,
+    },
 }
 
 impl JoinError {
@@ -35,10 +42,14 @@ impl JoinError {
         spawned_at: &'static Location<'static>,
         payload: Panic,
     ) -> JoinError {
+        let message = panic_message(&*payload).into();
         JoinError {
             id,
             spawned_at,
-            cause: Cause::Panicked(payload),
+            cause: Cause::Panicked {
+                message,
+                payload: Mutex::new(payload),
+            },
         }
     }
 
@@ -59,14 +70,15 @@ impl JoinError {
 
     /// Whether the task panicked.
     pub fn is_panic(&self) -> bool {
-        matches!(self.cause, Cause::Panicked(_))
+        matches!(self.cause, Cause::Panicked { .. })
     }
 
-    /// The text of the task's panic, if that is why, and if it is text.
+    /// The text of the task's panic, if that is why. A payload that is not text reads as
+    /// `(a value that is not text)`.
     pub fn panic_message(&self) -> Option<&str> {
         match &self.cause {
             Cause::Cancelled => None,
-            Cause::Panicked(payload) => Some(panic_message(&**payload)),
+            Cause::Panicked { message, .. } => Some(message),
         }
     }
 
@@ -76,7 +88,9 @@ impl JoinError {
     /// The error itself, when the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
         match self.cause {
-            Cause::Panicked(payload) => Ok(payload),
+            Cause::Panicked { payload, .. } => {
+                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
+            }
             Cause::Cancelled => Err(self),
         }
     }
@@ -99,7 +113,7 @@ impl fmt::Display for JoinError {
         write!(f, "task {} spawned at {} ", self.id, self.spawned_at)?;
         match &self.cause {
             Cause::Cancelled => f.write_str("was cancelled"),
-            Cause::Panicked(payload) => write!(f, "panicked: {}", panic_message(&**payload)),
+            Cause::Panicked { message, .. } => write!(f, "panicked: {message}"),
         }
     }
 }
@@ -111,3 +125,9 @@ impl fmt::Debug for JoinError {
 }
 
 impl std::error::Error for JoinError {}
+
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> io::Error {
+        io::Error::other(error)
+    }
+}
