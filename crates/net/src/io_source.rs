@@ -59,24 +59,29 @@ impl<S: Socket> IoSource<S> {
     ) -> Poll<io::Result<R>> {
         ready!(budget::poll_consume(cx));
         loop {
-            let is_worth_trying = match self.registration.get() {
-                Some(registration) => {
-                    if registration.poll_ready(direction, cx)?.is_pending() {
-                        budget::refund();
-                        return Poll::Pending;
-                    }
-                    true
-                }
-                None => direction == Direction::Write || !self.is_drained.get(),
-            };
-            if is_worth_trying {
+            if self.is_worth_trying(direction) {
                 match self.socket.with(&mut operation) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    result => return Poll::Ready(result),
+                    Ok(value) => return Poll::Ready(Ok(value)),
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::Interrupted => continue,
+                        io::ErrorKind::WouldBlock => self.note_not_ready(direction)?,
+                        _ => return Poll::Ready(Err(error)),
+                    },
                 }
             }
-            self.note_not_ready(direction)?;
+            if self.registration()?.poll_ready(direction, cx)?.is_pending() {
+                budget::refund();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether the kernel may have something to say that is not known already.
+    #[inline]
+    fn is_worth_trying(&self, direction: Direction) -> bool {
+        match self.registration.get() {
+            Some(registration) => registration.is_ready(direction),
+            None => direction == Direction::Write || !self.is_drained.get(),
         }
     }
 
@@ -114,7 +119,7 @@ impl<S: Socket> IoSource<S> {
         loop {
             poll_fn(budget::poll_consume).await;
             if let Some(registration) = self.registration.get()
-                && !registration.is_ready(direction)?
+                && !registration.is_ready(direction)
             {
                 budget::refund();
                 registration.ready_shared(direction).await?;
@@ -175,6 +180,7 @@ impl<S: Socket> IoSource<S> {
     }
 
     /// The registration, made now if there is none.
+    #[inline]
     fn registration(&self) -> io::Result<&Registration> {
         if let Some(registration) = self.registration.get() {
             return Ok(registration);

@@ -5,41 +5,36 @@
 //! up. An event that comes late, for a source that is gone, does not match and is dropped; so a
 //! recycled slot never receives a stale event.
 //!
-//! # Readiness
-//! Backends report edges. The driver remembers, for each direction, that it is ready, until an
-//! operation found it was not (or drained it) and says so with [`Slot::clear`]. So a task that comes
-//! later than the event finds it, and one that comes earlier leaves its waker. Events arrive only
-//! inside [`Driver::park`], on the same thread, so nothing comes between an operation and its clear.
-//!
-//! # User code
-//! Wakers may be anyone's code, which may register, deregister and wait on other sources. They are
-//! collected first and woken when no borrow is held.
+//! What is ready, and who waits, is in the slot (see `slot`).
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 
 use slab::Slab;
 use tulipa_base::Instant;
 
 use crate::backend::Choice;
-use crate::reactor::{Event, Interest, Reactor, Wait};
+use crate::reactor::{Event, Interest, Reactor, Token, Wait};
 use crate::registration::{Direction, Key};
+use crate::slot::Slot;
 use crate::source::Source;
 use crate::unparker::{Permission, Unparker};
 
 /// Waits for the operating system on behalf of one loop.
 pub struct Driver {
     reactor: RefCell<Box<dyn Reactor>>,
-    pub(crate) slots: RefCell<Slots>,
+    slots: RefCell<Slab<Rc<Slot>>>,
+    /// The next generation to give out. One sequence for all slots serves as well as one each.
+    next_generation: Cell<u32>,
     unparker: Arc<Unparker>,
-    /// Kept for their memory.
+    /// Kept for its memory.
     events: Cell<Vec<Event>>,
-    wakers: Cell<Vec<Waker>>,
     needs_rearm: bool,
     is_closed: Cell<bool>,
 }
@@ -55,9 +50,9 @@ impl Driver {
             unparker: Arc::new(Unparker::new(reactor.waker())),
             needs_rearm: reactor.needs_rearm(),
             reactor: RefCell::new(reactor),
-            slots: RefCell::new(Slots::default()),
+            slots: RefCell::new(Slab::new()),
+            next_generation: Cell::new(0),
             events: Cell::new(Vec::new()),
-            wakers: Cell::new(Vec::new()),
             is_closed: Cell::new(false),
         }))
     }
@@ -79,7 +74,7 @@ impl Driver {
 
     /// Sources registered now.
     pub fn source_count(&self) -> usize {
-        self.slots.borrow().slab.len()
+        self.slots.borrow().len()
     }
 
     /// Waits as long as `wait` says, and wakes whoever waits for what has happened.
@@ -100,76 +95,109 @@ impl Driver {
             self.unparker.finish();
             result
         };
-        let mut wakers = self.wakers.take();
-        {
-            let mut slots = self.slots.borrow_mut();
-            for event in events.drain(..) {
-                slots.take_event(event, &mut wakers);
-            }
-        }
+        let panic = self.deliver(&events);
+        events.clear();
         self.events.set(events);
-        wake_all(&mut wakers);
-        self.wakers.set(wakers);
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
         result
     }
 
-    pub(crate) fn register(&self, source: &mut dyn Source, interest: Interest) -> io::Result<Key> {
+    /// Delivers events to their slots. A waker that panics does not keep the others from being woken;
+    /// the first panic is returned.
+    fn deliver(&self, events: &[Event]) -> Option<Box<dyn Any + Send>> {
+        let mut panic = None;
+        let mut events = events.iter();
+        while !events.as_slice().is_empty() {
+            let delivered = catch_unwind(AssertUnwindSafe(|| {
+                for event in events.by_ref() {
+                    if let Some(slot) = self.slot(Key::from_token(event.token)) {
+                        slot.deliver(*event);
+                    }
+                }
+            }));
+            if let Err(payload) = delivered {
+                panic.get_or_insert(payload);
+            }
+        }
+        panic
+    }
+
+    /// The slot of a source that is registered under this very key.
+    #[inline]
+    fn slot(&self, key: Key) -> Option<Rc<Slot>> {
+        let slots = self.slots.borrow();
+        let slot = slots.get(key.index())?;
+        (slot.generation() == key.generation()).then(|| Rc::clone(slot))
+    }
+
+    pub(crate) fn register(
+        &self,
+        source: &mut dyn Source,
+        interest: Interest,
+    ) -> io::Result<Rc<Slot>> {
         if self.is_closed.get() {
             return Err(io::Error::other("the event loop is closed"));
         }
-        let key = self.slots.borrow_mut().insert();
-        let registered = self
-            .reactor
-            .borrow_mut()
-            .register(source, key.token(), interest);
-        if let Err(error) = registered {
-            drop(self.slots.borrow_mut().remove(key));
+        let slot = self.new_slot();
+        let token = Key::of(&slot).token();
+        if let Err(error) = self.reactor.borrow_mut().register(source, token, interest) {
+            self.slots.borrow_mut().remove(slot.index());
             return Err(error);
         }
-        Ok(key)
+        Ok(slot)
+    }
+
+    fn new_slot(&self) -> Rc<Slot> {
+        let generation = self.next_generation.get();
+        self.next_generation.set(Key::generation_after(generation));
+        let mut slots = self.slots.borrow_mut();
+        let place = slots.vacant_entry();
+        let slot = Rc::new(Slot::new(place.key(), generation));
+        place.insert(Rc::clone(&slot));
+        slot
     }
 
     /// Gives a source's slot up and stops watching the source.
-    pub(crate) fn deregister(&self, source: &mut dyn Source, key: Key) -> io::Result<()> {
-        let wakers = self.slots.borrow_mut().remove(key);
-        let result = match self.is_closed.get() {
-            true => Ok(()),
-            false => self.reactor.borrow_mut().deregister(source, key.token()),
-        };
-        drop(wakers);
-        result
+    pub(crate) fn deregister(&self, source: &mut dyn Source, slot: &Slot) -> io::Result<()> {
+        if self.is_closed.get() {
+            return Ok(());
+        }
+        let token = self.remove(slot);
+        self.reactor.borrow_mut().deregister(source, token)
     }
 
     /// Gives a source's slot up; the caller closes the source next.
-    pub(crate) fn forget(&self, key: Key) {
-        let wakers = self.slots.borrow_mut().remove(key);
-        self.reactor.borrow_mut().forget(key.token());
-        drop(wakers);
-    }
-
-    /// Takes note that an operation in this direction found the source not ready, or drained it.
-    #[inline]
-    pub(crate) fn clear(&self, key: Key, direction: Direction) {
-        let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get_mut(key) else {
-            return;
-        };
-        if slot.clear(direction) && self.needs_rearm {
-            self.reactor
-                .borrow_mut()
-                .rearm(key.token(), direction.interest());
+    pub(crate) fn forget(&self, slot: &Slot) {
+        if !self.is_closed.get() {
+            let token = self.remove(slot);
+            self.reactor.borrow_mut().forget(token);
         }
     }
 
-    /// Ends the driver: nothing is registered any more, and everyone who waits is let go.
-    pub fn close(&self) {
-        self.is_closed.set(true);
-        let wakers = std::mem::take(&mut *self.slots.borrow_mut()).into_wakers();
-        drop(wakers);
+    fn remove(&self, slot: &Slot) -> Token {
+        let removed = self.slots.borrow_mut().try_remove(slot.index());
+        drop(removed);
+        Key::of(slot).token()
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed.get()
+    /// Asks the backend to report `direction` again.
+    #[inline]
+    pub(crate) fn rearm(&self, slot: &Slot, direction: Direction) {
+        if self.needs_rearm && !self.is_closed.get() {
+            let token = Key::of(slot).token();
+            self.reactor.borrow_mut().rearm(token, direction.interest());
+        }
+    }
+
+    /// Ends the driver: nothing is registered any more, and whoever waits is let go.
+    pub fn close(&self) {
+        self.is_closed.set(true);
+        let slots = mem::take(&mut *self.slots.borrow_mut());
+        for (_, slot) in &slots {
+            slot.close();
+        }
     }
 
     /// The driver of the loop that runs on this thread.
@@ -179,31 +207,14 @@ impl Driver {
 
     /// Whether this is the driver of the loop that runs on this thread.
     pub(crate) fn is_current(self: &Rc<Driver>) -> bool {
-        CURRENT.with_borrow(|current| current.as_ref().is_some_and(|it| Rc::ptr_eq(it, self)))
+        CURRENT_ADDRESS.get() == Rc::as_ptr(self).addr()
     }
 
     /// Makes this the current thread's driver, until the guard is dropped.
     pub fn enter(self: &Rc<Driver>) -> Entered {
         Entered {
-            before: CURRENT.replace(Some(Rc::clone(self))),
+            before: set_current(Some(Rc::clone(self))),
         }
-    }
-}
-
-thread_local! {
-    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
-}
-
-/// While it lives, a driver is the current thread's. See [`Driver::enter`].
-#[derive(Debug)]
-#[must_use = "the driver is current only as long as this lives"]
-pub struct Entered {
-    before: Option<Rc<Driver>>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        drop(CURRENT.replace(self.before.take()));
     }
 }
 
@@ -216,139 +227,27 @@ impl fmt::Debug for Driver {
     }
 }
 
-/// Wakes all, also when one of them panics; its panic goes on when the others are woken.
-fn wake_all(wakers: &mut Vec<Waker>) {
-    let mut panic = None;
-    for waker in wakers.drain(..) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-            panic.get_or_insert(payload);
-        }
-    }
-    if let Some(payload) = panic {
-        resume_unwind(payload);
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+    /// Where it is, for a quick look: zero for none.
+    static CURRENT_ADDRESS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// While it lives, a driver is the current thread's. See [`Driver::enter`].
+#[derive(Debug)]
+#[must_use = "the driver is current only as long as this lives"]
+pub struct Entered {
+    before: Option<Rc<Driver>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        drop(set_current(self.before.take()));
     }
 }
 
-/// The slots of all sources.
-#[derive(Default)]
-pub(crate) struct Slots {
-    slab: Slab<Slot>,
-    /// The next generation to give out. One sequence for all slots serves as well as one each.
-    next_generation: u32,
-}
-
-impl Slots {
-    fn insert(&mut self) -> Key {
-        let generation = self.next_generation;
-        self.next_generation = self.next_generation.wrapping_add(1);
-        Key::new(self.slab.insert(Slot::new(generation)), generation)
-    }
-
-    fn remove(&mut self, key: Key) -> Option<Slot> {
-        self.get_mut(key)?;
-        Some(self.slab.remove(key.index()))
-    }
-
-    #[inline]
-    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Slot> {
-        self.slab
-            .get_mut(key.index())
-            .filter(|slot| slot.generation == key.generation())
-    }
-
-    fn take_event(&mut self, event: Event, wakers: &mut Vec<Waker>) {
-        let Some(slot) = self.get_mut(Key::from_token(event.token)) else {
-            return;
-        };
-        slot.is_undrainable |= event.is_undrainable;
-        if event.is_readable {
-            slot.set_ready(Direction::Read, wakers);
-        }
-        if event.is_writable {
-            slot.set_ready(Direction::Write, wakers);
-        }
-    }
-
-    fn into_wakers(self) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        for (_, mut slot) in self.slab {
-            for waiters in &mut slot.waiters {
-                waiters.take_all(&mut wakers);
-            }
-        }
-        wakers
-    }
-}
-
-/// A source: what it is ready for, and who waits.
-pub(crate) struct Slot {
-    generation: u32,
-    /// See [`Event::is_undrainable`].
-    is_undrainable: bool,
-    is_ready: [bool; 2],
-    waiters: [Waiters; 2],
-}
-
-/// Who waits for one direction of a source.
-#[derive(Default)]
-struct Waiters {
-    /// Whoever has the direction to itself.
-    owner: Option<Waker>,
-    /// Those who share it, each under a key of its own. Boxed: few sources have any.
-    sharers: Option<Box<Slab<Option<Waker>>>>,
-}
-
-impl Waiters {
-    fn take_all(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.extend(self.owner.take());
-        if let Some(sharers) = &mut self.sharers {
-            wakers.extend(sharers.iter_mut().filter_map(|(_, waker)| waker.take()));
-        }
-    }
-}
-
-impl Slot {
-    fn new(generation: u32) -> Slot {
-        Slot {
-            generation,
-            is_undrainable: false,
-            is_ready: [false; 2],
-            waiters: Default::default(),
-        }
-    }
-
-    fn set_ready(&mut self, direction: Direction, wakers: &mut Vec<Waker>) {
-        self.is_ready[direction as usize] = true;
-        self.waiters[direction as usize].take_all(wakers);
-    }
-
-    #[inline]
-    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
-        self.is_ready[direction as usize]
-    }
-
-    /// Whether a short read does not mean that nothing is left.
-    #[inline]
-    pub(crate) fn is_undrainable(&self) -> bool {
-        self.is_undrainable
-    }
-
-    /// Says that a direction is not ready. Returns whether it was until now.
-    #[inline]
-    fn clear(&mut self, direction: Direction) -> bool {
-        std::mem::replace(&mut self.is_ready[direction as usize], false)
-    }
-
-    /// The waker of whoever has the direction to itself.
-    #[inline]
-    pub(crate) fn owner(&mut self, direction: Direction) -> &mut Option<Waker> {
-        &mut self.waiters[direction as usize].owner
-    }
-
-    /// The wakers of those who share the direction.
-    pub(crate) fn sharers(&mut self, direction: Direction) -> &mut Slab<Option<Waker>> {
-        self.waiters[direction as usize]
-            .sharers
-            .get_or_insert_default()
-    }
+/// Makes `driver` the current one, and returns the one before.
+fn set_current(driver: Option<Rc<Driver>>) -> Option<Rc<Driver>> {
+    CURRENT_ADDRESS.set(driver.as_ref().map_or(0, |it| Rc::as_ptr(it).addr()));
+    CURRENT.replace(driver)
 }

@@ -8,6 +8,7 @@
 //! - [`backend`]: the backends, and the choice of one by name.
 //! - [`driver`]: the [`Driver`] of a loop: its sources, their wakers, and waiting.
 //! - [`source`]: what can be registered. [`registration`]: a source's place in the driver.
+//! - `slot` (private): what a source is ready for, and who waits.
 //! - [`unparker`]: ending a wait from another thread, once a burst.
 
 pub mod backend;
@@ -18,6 +19,7 @@ pub mod source;
 pub mod unparker;
 
 mod shim;
+mod slot;
 
 pub use backend::Choice;
 pub use driver::Driver;

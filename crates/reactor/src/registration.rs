@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::driver::Driver;
 use crate::reactor::{Interest, Token};
+use crate::slot::Slot;
 use crate::source::Source;
 
 /// One way of a source.
@@ -42,18 +43,25 @@ const INDEX_BITS: u32 = usize::BITS / 2;
 const GENERATION_MASK: usize = usize::MAX >> (INDEX_BITS + 1);
 
 impl Key {
-    pub(crate) fn new(index: usize, generation: u32) -> Key {
-        let index = u32::try_from(index).expect("there are fewer than 2^32 descriptors");
+    pub(crate) fn of(slot: &Slot) -> Key {
+        let index = u32::try_from(slot.index()).expect("there are fewer than 2^32 descriptors");
         Key {
             index,
-            generation: generation & GENERATION_MASK as u32,
+            generation: slot.generation(),
         }
     }
 
+    /// The generation to give out after `generation`.
+    pub(crate) fn generation_after(generation: u32) -> u32 {
+        generation.wrapping_add(1) & GENERATION_MASK as u32
+    }
+
+    #[inline]
     pub(crate) fn token(self) -> Token {
         Token((self.generation as usize) << INDEX_BITS | self.index as usize)
     }
 
+    #[inline]
     pub(crate) fn from_token(token: Token) -> Key {
         let index = token.0 & ((1 << INDEX_BITS) - 1);
         Key {
@@ -62,10 +70,12 @@ impl Key {
         }
     }
 
+    #[inline]
     pub(crate) fn index(self) -> usize {
         self.index as usize
     }
 
+    #[inline]
     pub(crate) fn generation(self) -> u32 {
         self.generation
     }
@@ -77,8 +87,7 @@ impl Key {
 /// source is closed; whoever holds both keeps that order.
 pub struct Registration {
     driver: Rc<Driver>,
-    key: Key,
-    is_deregistered: Cell<bool>,
+    slot: Rc<Slot>,
 }
 
 impl Registration {
@@ -99,11 +108,10 @@ impl Registration {
         source: &mut dyn Source,
         interest: Interest,
     ) -> io::Result<Registration> {
-        let key = driver.register(source, interest)?;
+        let slot = driver.register(source, interest)?;
         Ok(Registration {
             driver: Rc::clone(driver),
-            key,
-            is_deregistered: Cell::new(false),
+            slot,
         })
     }
 
@@ -113,21 +121,16 @@ impl Registration {
     }
 
     /// Whether the last that was heard of `direction` is that it is ready.
-    ///
-    /// # Errors
-    /// When the loop is closed.
     #[inline]
-    pub fn is_ready(&self, direction: Direction) -> io::Result<bool> {
-        match self.driver.slots.borrow_mut().get_mut(self.key) {
-            Some(slot) => Ok(slot.is_ready(direction)),
-            None => Err(closed()),
-        }
+    pub fn is_ready(&self, direction: Direction) -> bool {
+        self.slot.is_ready(direction)
     }
 
     /// Takes note that an operation found the source not ready: `WouldBlock`.
     #[inline]
     pub fn clear(&self, direction: Direction) {
-        self.driver.clear(self.key, direction);
+        self.slot.clear(direction);
+        self.driver.rearm(&self.slot, direction);
     }
 
     /// Takes note that a read found less than it asked for: all there was. The next read need not ask
@@ -135,12 +138,8 @@ impl Registration {
     /// nobody will be told again.
     #[inline]
     pub fn clear_drained(&self) {
-        let is_undrainable = match self.driver.slots.borrow_mut().get_mut(self.key) {
-            Some(slot) => slot.is_undrainable(),
-            None => return,
-        };
-        if !is_undrainable {
-            self.driver.clear(self.key, Direction::Read);
+        if !self.slot.is_undrainable() {
+            self.clear(Direction::Read);
         }
     }
 
@@ -154,31 +153,14 @@ impl Registration {
     /// When it would have to wait in another loop than the one the source is registered with.
     #[inline]
     pub fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let before = {
-            let mut slots = self.driver.slots.borrow_mut();
-            let Some(slot) = slots.get_mut(self.key) else {
-                return Poll::Ready(Err(closed()));
-            };
-            if slot.is_ready(direction) {
-                return Poll::Ready(Ok(()));
-            }
-            let owner = slot.owner(direction);
-            if owner
-                .as_ref()
-                .is_some_and(|waker| waker.will_wake(cx.waker()))
-            {
-                return Poll::Pending;
-            }
-            owner.take()
-        };
-        self.assert_current();
-        // Dropping and cloning wakers may be anyone's code: no borrow is held.
-        drop(before);
-        let waker = cx.waker().clone();
-        match self.driver.slots.borrow_mut().get_mut(self.key) {
-            Some(slot) => *slot.owner(direction) = Some(waker),
-            None => return Poll::Ready(Err(closed())),
+        if self.slot.is_ready(direction) {
+            return Poll::Ready(Ok(()));
         }
+        if self.slot.is_closed() {
+            return Poll::Ready(Err(closed()));
+        }
+        self.assert_current();
+        self.slot.wait(direction, cx.waker());
         Poll::Pending
     }
 
@@ -215,15 +197,17 @@ impl Registration {
     /// # Errors
     /// What the operating system says. The registration is gone all the same.
     pub fn deregister(self, source: &mut dyn Source) -> io::Result<()> {
-        self.is_deregistered.set(true);
-        self.driver.deregister(source, self.key)
+        let result = self.driver.deregister(source, &self.slot);
+        self.slot.close(); // So that dropping it does nothing more.
+        result
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if !self.is_deregistered.get() && !self.driver.is_closed() {
-            self.driver.forget(self.key);
+        if !self.slot.is_closed() {
+            self.driver.forget(&self.slot);
+            self.slot.close();
         }
     }
 }
@@ -231,7 +215,7 @@ impl Drop for Registration {
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registration")
-            .field("key", &self.key)
+            .field("key", &Key::of(&self.slot))
             .finish_non_exhaustive()
     }
 }
@@ -250,39 +234,28 @@ struct Waiter<'a> {
 
 impl Waiter<'_> {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let slot = &self.registration.slot;
+        if slot.is_ready(self.direction) {
+            return Poll::Ready(Ok(()));
+        }
+        if slot.is_closed() {
+            return Poll::Ready(Err(closed()));
+        }
+        self.registration.assert_current();
         let waker = cx.waker().clone();
-        let before = {
-            let mut slots = self.registration.driver.slots.borrow_mut();
-            let Some(slot) = slots.get_mut(self.registration.key) else {
-                return Poll::Ready(Err(closed()));
-            };
-            if slot.is_ready(self.direction) {
-                return Poll::Ready(Ok(()));
-            }
-            self.registration.assert_current();
-            let sharers = slot.sharers(self.direction);
-            match self.key.get() {
-                Some(key) => sharers[key].replace(waker),
-                None => {
-                    self.key.set(Some(sharers.insert(Some(waker))));
-                    None
-                }
-            }
-        };
-        drop(before);
+        self.key.set(Some(slot.wait_shared(
+            self.direction,
+            self.key.get(),
+            waker,
+        )));
         Poll::Pending
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let Some(key) = self.key.get() else { return };
-        let waker = {
-            let mut slots = self.registration.driver.slots.borrow_mut();
-            slots
-                .get_mut(self.registration.key)
-                .and_then(|slot| slot.sharers(self.direction).try_remove(key))
-        };
-        drop(waker);
+        if let Some(key) = self.key.get() {
+            self.registration.slot.leave_shared(self.direction, key);
+        }
     }
 }

@@ -63,13 +63,13 @@ const fn rounded(layout: Layout) -> (Layout, Option<usize>) {
 
 impl Pool {
     pub(crate) fn new() -> Pool {
-        const EMPTY: Size = Size {
+        let empty = || Size {
             first: Cell::new(None),
             len: Cell::new(0),
             shortest: Cell::new(0),
         };
         Pool {
-            sizes: [EMPTY; SIZES],
+            sizes: std::array::from_fn(|_| empty()),
             occupied: Cell::new(0),
             kept_bytes: Cell::new(0),
             is_closed: Cell::new(false),
