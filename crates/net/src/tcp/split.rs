@@ -59,8 +59,8 @@ macro_rules! reading_half {
             ///
             /// # Cancel safety
             /// Safe, as there.
-            pub async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                poll_fn(|cx| self.inner.poll_read(cx, buf)).await
+            pub fn read(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                self.inner.read(buf)
             }
 
             /// See [`TcpStream::read_vectored`].
@@ -136,8 +136,8 @@ macro_rules! writing_half {
             ///
             /// # Cancel safety
             /// Safe, as there.
-            pub async fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-                poll_fn(|cx| self.inner.poll_write(cx, buf)).await
+            pub fn write(&mut self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
+                self.inner.write(buf)
             }
 
             /// See [`TcpStream::write_vectored`].
@@ -164,8 +164,8 @@ macro_rules! writing_half {
             ///
             /// # Cancel safety
             /// Not safe, as there.
-            pub async fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-                self.inner.write_all(buf).await
+            pub fn write_all(&mut self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
+                self.inner.write_all(buf)
             }
 
             /// Ends the direction: the peer reads the end of the stream.

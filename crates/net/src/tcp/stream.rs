@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 use tulipa_reactor::Direction;
@@ -125,8 +125,8 @@ impl TcpStream {
     /// # References
     /// recv(2), POSIX.1-2024; RFC 9293, section 3.10.5.
     #[inline]
-    pub async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.inner.poll_read(cx, buf)).await
+    pub fn read(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.inner.read(buf)
     }
 
     /// Like [`read`](TcpStream::read), into several buffers in turn.
@@ -191,8 +191,8 @@ impl TcpStream {
     /// # References
     /// send(2), POSIX.1-2024.
     #[inline]
-    pub async fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.inner.poll_write(cx, buf)).await
+    pub fn write(&mut self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.inner.write(buf)
     }
 
     /// Like [`write`](TcpStream::write), from several buffers in turn.
@@ -220,8 +220,8 @@ impl TcpStream {
     /// # Cancel safety
     /// Not safe: a dropped call may have written a part of `buf`, without saying how much.
     #[inline]
-    pub async fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        self.inner.write_all(buf).await
+    pub fn write_all(&mut self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
+        self.inner.write_all(buf)
     }
 
     /// Waits until a read is worth trying: bytes, the end of the stream or an error may be there.
@@ -394,15 +394,31 @@ impl Inner {
             .poll_io(Direction::Write, cx, |mut it| it.write_vectored(bufs))
     }
 
+    // The three that every message takes are one closure each, not an async function around one: that
+    // saves a state machine for each of them.
+
     #[inline]
-    pub(crate) async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            match poll_fn(|cx| self.poll_write(cx, buf)).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => buf = &buf[count..],
+    pub(crate) fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(move |cx| self.poll_read(cx, buf))
+    }
+
+    #[inline]
+    pub(crate) fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(move |cx| self.poll_write(cx, buf))
+    }
+
+    #[inline]
+    pub(crate) fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
+        let mut rest = buf;
+        poll_fn(move |cx| {
+            while !rest.is_empty() {
+                match ready!(self.poll_write(cx, rest))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    count => rest = &rest[count..],
+                }
             }
-        }
-        Ok(())
+            Poll::Ready(Ok(()))
+        })
     }
 
     pub(crate) async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
