@@ -11,6 +11,7 @@ mod loop_order;
 mod misuse;
 mod remote_wakers;
 mod runner;
+mod task_model;
 mod tasks;
 mod tcp;
 #[cfg(target_os = "linux")]
