@@ -17,7 +17,7 @@ pub use tulipa_executor::report::{ExceptionContext, ExceptionHandler, ExceptionK
 /// of its own.
 pub mod reactor {
     pub use tulipa_reactor::backend::{VARIABLE, names};
-    pub use tulipa_reactor::reactor::{Event, Interest, Reactor, Token, Wait, Wakeup};
+    pub use tulipa_reactor::reactor::{Event, Interest, Reactor, Readiness, Token, Wait, Wakeup};
     pub use tulipa_reactor::{Choice, Source};
 }
 

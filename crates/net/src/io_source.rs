@@ -58,30 +58,44 @@ impl<S: Socket> IoSource<S> {
         mut operation: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         ready!(budget::poll_consume(cx));
+        let registration = match self.registration.get() {
+            Some(registration) => registration,
+            None => match self.try_unregistered(direction, &mut operation) {
+                Some(result) => return Poll::Ready(result),
+                None => self.register()?,
+            },
+        };
         loop {
-            if self.is_worth_trying(direction) {
+            if registration.is_ready(direction) {
                 match self.socket.with(&mut operation) {
                     Ok(value) => return Poll::Ready(Ok(value)),
                     Err(error) => match error.kind() {
                         io::ErrorKind::Interrupted => continue,
-                        io::ErrorKind::WouldBlock => self.note_not_ready(direction)?,
+                        io::ErrorKind::WouldBlock => registration.clear(direction),
                         _ => return Poll::Ready(Err(error)),
                     },
                 }
             }
-            if self.registration()?.poll_ready(direction, cx)?.is_pending() {
+            if registration.poll_ready(direction, cx)?.is_pending() {
                 budget::refund();
                 return Poll::Pending;
             }
         }
     }
 
-    /// Whether the kernel may have something to say that is not known already.
-    #[inline]
-    fn is_worth_trying(&self, direction: Direction) -> bool {
-        match self.registration.get() {
-            Some(registration) => registration.is_ready(direction),
-            None => direction == Direction::Write || !self.is_drained.get(),
+    /// Performs `operation` on a socket that never had to wait; `None` if it has to now.
+    #[cold]
+    fn try_unregistered<R>(
+        &self,
+        direction: Direction,
+        operation: &mut impl FnMut(&S) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        if direction == Direction::Read && self.is_drained.get() {
+            return None; // The kernel would say so; registering tells of what has come since.
+        }
+        match self.try_io(direction, operation) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            result => Some(result),
         }
     }
 
@@ -180,11 +194,15 @@ impl<S: Socket> IoSource<S> {
     }
 
     /// The registration, made now if there is none.
-    #[inline]
     fn registration(&self) -> io::Result<&Registration> {
-        if let Some(registration) = self.registration.get() {
-            return Ok(registration);
+        match self.registration.get() {
+            Some(registration) => Ok(registration),
+            None => self.register(),
         }
+    }
+
+    #[cold]
+    fn register(&self) -> io::Result<&Registration> {
         let Some(driver) = Driver::current() else {
             panic_outside()
         };

@@ -113,7 +113,7 @@ impl Driver {
             let delivered = catch_unwind(AssertUnwindSafe(|| {
                 for event in events.by_ref() {
                     if let Some(slot) = self.slot(Key::from_token(event.token)) {
-                        slot.deliver(*event);
+                        slot.deliver(event.readiness);
                     }
                 }
             }));

@@ -23,7 +23,7 @@ mod slot;
 
 pub use backend::Choice;
 pub use driver::Driver;
-pub use reactor::{Event, Interest, Reactor, Token};
+pub use reactor::{Event, Interest, Reactor, Readiness, Token};
 pub use registration::{Direction, Registration};
 #[cfg(unix)]
 pub use source::Descriptor;

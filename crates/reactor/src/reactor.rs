@@ -10,6 +10,7 @@
 //! 4. After `deregister`, the token is not reported by later polls.
 //! 5. `poll` returns at once when the unparker was used since the last poll.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,14 +51,63 @@ impl Interest {
 pub struct Event {
     /// The token it was registered under.
     pub token: Token,
+    /// What it is ready for.
+    pub readiness: Readiness,
+}
+
+/// What a source has become ready for: a set of the constants.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Readiness(u8);
+
+impl Readiness {
     /// A read may get on, if only to find the end or an error.
-    pub is_readable: bool,
+    pub const READABLE: Readiness = Readiness(1);
     /// A write may get on, if only to find an error.
-    pub is_writable: bool,
+    pub const WRITABLE: Readiness = Readiness(1 << 1);
     /// From now on a read that finds less than it asked for does not mean that nothing is left: the
     /// end of the stream or an error follows, of which nobody will be told again, or the read stopped
     /// at urgent data.
-    pub is_undrainable: bool,
+    pub const UNDRAINABLE: Readiness = Readiness(1 << 2);
+
+    /// Adds `other` if `condition` holds.
+    #[inline]
+    #[must_use]
+    pub const fn with_if(self, other: Readiness, condition: bool) -> Readiness {
+        if condition {
+            Readiness(self.0 | other.0)
+        } else {
+            self
+        }
+    }
+
+    /// Whether all of `other` is in it.
+    #[inline]
+    pub const fn contains(self, other: Readiness) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The set as bits, the lowest for the constant that stands first here.
+    #[inline]
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Readiness::READABLE, "READABLE"),
+            (Readiness::WRITABLE, "WRITABLE"),
+            (Readiness::UNDRAINABLE, "UNDRAINABLE"),
+        ];
+        let set: Vec<_> = names
+            .iter()
+            .filter(|(it, _)| self.contains(*it))
+            .map(|(_, name)| *name)
+            .collect();
+        f.write_str(if set.is_empty() { "NONE" } else { "" })?;
+        f.write_str(&set.join(" | "))
+    }
 }
 
 /// How long to wait.

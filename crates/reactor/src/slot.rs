@@ -21,19 +21,24 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use crate::reactor::Event;
+use crate::reactor::Readiness;
 use crate::registration::Direction;
 
 /// What is known of a source, in bits. Those of a direction are shifted by its number.
 type Bits = u8;
 
-const READY: Bits = 1;
-const WAITING: Bits = 1 << 2;
-const SHARED: Bits = 1 << 4;
-/// See [`Event::is_undrainable`].
-const UNDRAINABLE: Bits = 1 << 6;
+// The three lowest are those of `Readiness`, so that an event is added by one operation.
+const READY: Bits = Readiness::READABLE.bits();
+const UNDRAINABLE: Bits = Readiness::UNDRAINABLE.bits();
+const WAITING: Bits = 1 << WAITING_SHIFT;
+const SHARED: Bits = 1 << SHARED_SHIFT;
 /// The driver is closed: nothing will be reported any more.
 const CLOSED: Bits = 1 << 7;
+
+const WAITING_SHIFT: u32 = 3;
+const SHARED_SHIFT: u32 = 5;
+const BOTH_DIRECTIONS: Bits = READY | READY << 1;
+const _: () = assert!(Readiness::WRITABLE.bits() == READY << Direction::Write as u8);
 
 pub(crate) struct Slot {
     index: usize,
@@ -108,17 +113,17 @@ impl Slot {
 
     /// Takes note of an event, and wakes who waited for it.
     #[inline]
-    pub(crate) fn deliver(&self, event: Event) {
-        let mut bits = self.bits.get();
-        bits |= Bits::from(event.is_readable) * (READY << Direction::Read as u8);
-        bits |= Bits::from(event.is_writable) * (READY << Direction::Write as u8);
-        bits |= Bits::from(event.is_undrainable) * UNDRAINABLE;
+    pub(crate) fn deliver(&self, readiness: Readiness) {
+        let bits = self.bits.get() | readiness.bits();
         self.bits.set(bits);
-        if event.is_readable {
-            self.wake(Direction::Read);
-        }
-        if event.is_writable {
-            self.wake(Direction::Write);
+        let waited_for = (bits >> WAITING_SHIFT | bits >> SHARED_SHIFT) & readiness.bits();
+        if waited_for & BOTH_DIRECTIONS != 0 {
+            if readiness.contains(Readiness::READABLE) {
+                self.wake(Direction::Read);
+            }
+            if readiness.contains(Readiness::WRITABLE) {
+                self.wake(Direction::Write);
+            }
         }
     }
 

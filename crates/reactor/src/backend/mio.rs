@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::Poll;
 
 use super::deadline_timer::{DeadlineTimer, Plan};
-use crate::reactor::{Event, Interest, Reactor, Token, Wait, Wakeup};
+use crate::reactor::{Event, Interest, Reactor, Readiness, Token, Wait, Wakeup};
 use crate::source::Source;
 
 /// Events taken by one system call. More than this many ready sources cost further calls; the buffer
@@ -20,7 +20,7 @@ const WAKE: mio::Token = mio::Token(usize::MAX);
 const TIMER: mio::Token = mio::Token(usize::MAX - 1);
 
 /// Urgent data is not read here, but it stops a read where it lies in the stream, so its presence
-/// must be known: see [`Event::is_undrainable`].
+/// must be known: see [`Readiness::UNDRAINABLE`].
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const READ: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -120,14 +120,18 @@ impl Reactor for MioReactor {
                 WAKE => {}
                 #[cfg(any(target_os = "linux", target_os = "android"))]
                 TIMER => self.timer.fired(),
-                mio::Token(token) => events.push(Event {
-                    token: Token(token),
-                    is_readable: event.is_readable() || event.is_error(),
-                    is_writable: event.is_writable() || event.is_error(),
-                    is_undrainable: event.is_read_closed()
-                        || event.is_error()
-                        || event.is_priority(),
-                }),
+                mio::Token(token) => {
+                    let is_failed = event.is_error();
+                    let is_undrainable = is_failed || event.is_read_closed() || event.is_priority();
+                    let readiness = Readiness::default()
+                        .with_if(Readiness::READABLE, is_failed || event.is_readable())
+                        .with_if(Readiness::WRITABLE, is_failed || event.is_writable())
+                        .with_if(Readiness::UNDRAINABLE, is_undrainable);
+                    events.push(Event {
+                        token: Token(token),
+                        readiness,
+                    });
+                }
             }
         }
         Ok(())

@@ -28,7 +28,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::deadline_timer::{DeadlineTimer, Plan};
-use crate::reactor::{Event, Interest, Reactor, Token, Wait, Wakeup};
+use crate::reactor::{Event, Interest, Reactor, Readiness, Token, Wait, Wakeup};
 use crate::source::Source;
 
 /// One wait is no longer than this: a day, as in asyncio. Some kernels refuse longer ones.
@@ -191,19 +191,22 @@ impl Reactor for PollReactor {
             let source = &mut self.sources[position];
             let is_failed = reported.intersects(PollFlags::ERR | PollFlags::NVAL);
             let is_hung_up = reported.contains(PollFlags::HUP) || is_failed;
-            let event = Event {
-                token: source.token,
-                is_readable: reported.contains(PollFlags::IN) || is_hung_up,
-                is_writable: reported.contains(PollFlags::OUT) || is_hung_up,
-                is_undrainable: is_hung_up,
-            };
-            if event.is_readable {
+            let is_readable = is_hung_up || reported.contains(PollFlags::IN);
+            let is_writable = is_hung_up || reported.contains(PollFlags::OUT);
+            if is_readable {
                 source.armed -= PollFlags::IN;
             }
-            if event.is_writable {
+            if is_writable {
                 source.armed -= PollFlags::OUT;
             }
-            events.push(event);
+            let readiness = Readiness::default()
+                .with_if(Readiness::READABLE, is_readable)
+                .with_if(Readiness::WRITABLE, is_writable)
+                .with_if(Readiness::UNDRAINABLE, is_hung_up);
+            events.push(Event {
+                token: source.token,
+                readiness,
+            });
         }
         Ok(())
     }
