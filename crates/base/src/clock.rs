@@ -7,7 +7,6 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A moment of the loop's clock: monotonic, in nanoseconds, and virtual where time is paused.
@@ -55,7 +54,7 @@ thread_local! {
     static AHEAD_NS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Where the count starts when the process first asks: far from both ends, so that instants before
+/// Where the count starts, at boot or when the process first asks: far from both ends, so that instants before
 /// the start of the process (2^61 ns are 73 years) and far after it (511 years) can be written down.
 const ORIGIN_NS: u64 = 1 << 61;
 
@@ -165,9 +164,23 @@ const fn whole_nanos(duration: Duration) -> Option<u64> {
     }
 }
 
-/// The machine's monotonic clock, counted from [`ORIGIN_NS`].
+/// The machine's monotonic clock, from [`ORIGIN_NS`] on.
+///
+/// Read straight from the system: through `std::time::Instant` it takes a third longer, because there
+/// the reading is split into seconds and nanoseconds, checked, and put together again.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
 fn machine_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // Neither part is ever negative, and 511 years of uptime fit.
+    ORIGIN_NS + now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// The machine's monotonic clock, from [`ORIGIN_NS`] on.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[inline]
+fn machine_ns() -> u64 {
+    use std::sync::OnceLock;
     static START: OnceLock<std::time::Instant> = OnceLock::new();
     let start = *START.get_or_init(std::time::Instant::now);
     let since = std::time::Instant::now().saturating_duration_since(start);
@@ -266,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_counts_from_the_start_of_the_process() {
+    fn debug_counts_from_the_origin() {
         assert_eq!(
             format!("{:?}", Instant::from_nanos(ORIGIN_NS + 1_500)),
             "Instant(1.5µs)"

@@ -44,9 +44,9 @@ pub struct Config {
 }
 
 /// How many polls go by between two looks at the clock in a busy loop. A reading costs 30 ns, so
-/// this adds 2 ns to a poll; if it were much longer, tasks that compute for a millisecond each would
-/// keep timers waiting for tens of them.
-pub const CLOCK_INTERVAL: usize = 16;
+/// this adds 1 ns to a poll; with many more, tasks that compute for a millisecond each would keep
+/// timers waiting for a tenth of a second.
+pub const CLOCK_INTERVAL: usize = 32;
 
 impl Default for Config {
     fn default() -> Config {

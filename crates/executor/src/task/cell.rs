@@ -6,7 +6,7 @@ use std::alloc::Layout;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::future::Future;
-use std::mem::{ManuallyDrop, needs_drop};
+use std::mem::{ManuallyDrop, needs_drop, offset_of};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
@@ -34,9 +34,9 @@ pub(crate) struct VTable {
     pub(crate) drop_future: unsafe fn(TaskRef) -> Result<(), Panic>,
     /// Drops the value, which the stage holds, likewise.
     pub(crate) drop_value: unsafe fn(TaskRef) -> Result<(), Panic>,
-    /// Moves the value, which the stage holds, to the place given, which fits it. The caller marks
-    /// the stage as empty.
-    pub(crate) take_value: unsafe fn(TaskRef, NonNull<()>),
+    /// Where the stage is in the block, and so the value, once the stage holds it: reading it out needs
+    /// the output's type alone, which a join handle knows.
+    pub(crate) stage_offset: usize,
     /// Moves the payload out, which the stage holds. The caller marks the stage as empty.
     pub(crate) take_panic: unsafe fn(TaskRef) -> Panic,
     /// Frees the block, whose stage is empty, to which nothing points any more. Any thread, and it is
@@ -62,6 +62,7 @@ struct TaskCell<F: Future> {
 }
 
 /// The future, then its outcome, in the same place. The header's flags say which it is.
+#[repr(C)]
 union Stage<F: Future> {
     future: ManuallyDrop<F>,
     value: ManuallyDrop<F::Output>,
@@ -100,7 +101,7 @@ impl<F: Future> Steps<F> {
         poll: Self::poll,
         drop_future: Self::drop_future,
         drop_value: Self::drop_value,
-        take_value: Self::take_value,
+        stage_offset: offset_of!(TaskCell<F>, stage),
         take_panic: Self::take_panic,
         free: Self::free,
     };
@@ -165,17 +166,6 @@ impl<F: Future> Steps<F> {
             // SAFETY: by the caller the stage holds the value and nobody uses it again.
             unsafe { ManuallyDrop::drop(&mut (*stage).value) }
         }))
-    }
-
-    unsafe fn take_value(task: TaskRef, place: NonNull<()>) {
-        // SAFETY: by the caller.
-        let stage = unsafe { Self::stage(task) };
-        // SAFETY: by the caller the stage holds the value, `place` fits one, and the value is not
-        // used here again.
-        unsafe {
-            let value = (&raw const (*stage).value).cast::<F::Output>();
-            ptr::copy_nonoverlapping(value, place.cast::<F::Output>().as_ptr(), 1);
-        }
     }
 
     unsafe fn take_panic(task: TaskRef) -> Panic {

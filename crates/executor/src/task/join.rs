@@ -8,10 +8,8 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::pin::Pin;
-use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -97,12 +95,16 @@ impl<T> JoinHandle<T> {
         );
         header.flags.set(flags.with(Flags::TAKEN));
         if flags.has(Flags::VALUE) {
-            let mut value = MaybeUninit::<T>::uninit();
-            // SAFETY: the task is complete with a value that was not taken, and `value` fits it: by
-            // the contract of `new` the future's output is `T`. `TAKEN` is set.
-            unsafe { (header.vtable.take_value)(self.task, NonNull::from(&mut value).cast()) };
-            // SAFETY: `take_value` has filled it.
-            return Ok(unsafe { value.assume_init() });
+            // SAFETY: the task is complete with a value that was not taken, and that lies at this
+            // offset (`repr(C)`). By the contract of `new` the future's output is `T`. `TAKEN` is set,
+            // so it is read once.
+            return Ok(unsafe {
+                self.task
+                    .as_ptr()
+                    .byte_add(header.vtable.stage_offset)
+                    .cast::<T>()
+                    .read()
+            });
         }
         Err(self.take_error(flags))
     }
@@ -151,7 +153,9 @@ impl<T> Drop for JoinHandle<T> {
         let header = self.task.header();
         if header.flags.get().has(Flags::COMPLETE) {
             // The handle's claim is given up last: destructors must find the block in place.
-            self.task.drop_outcome();
+            if !header.flags.get().has(Flags::TAKEN) {
+                self.task.drop_outcome();
+            }
             header.flags.set(header.flags.get().without(Flags::HANDLE));
             self.task.free_if_unused();
         } else {
