@@ -355,3 +355,66 @@ fn a_foreign_waker_that_panics_is_reported() {
             .all(|(_, message)| message.contains("this waker panics"))
     );
 }
+
+/// The reader of a socket panics when it is woken; the writer is woken all the same.
+#[test]
+fn a_panicking_waker_keeps_nobody_else_on_the_same_socket_asleep() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            // A payload whose destructor panics, too.
+            struct Payload;
+            impl Drop for Payload {
+                fn drop(&mut self) {
+                    if !thread::panicking() {
+                        panic!("and its payload");
+                    }
+                }
+            }
+            std::panic::panic_any(Payload);
+        }
+    }
+    let (mut runner, _heard) = crate::support::listening_runner();
+    runner.run(async {
+        let listener = tulipa::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut sockets = Vec::new();
+        let foreign = Waker::from(Arc::new(Panics));
+        for _ in 0..2 {
+            let stream = tulipa::net::TcpStream::connect(addr).await.unwrap();
+            let peer = listener.accept().await.unwrap().0;
+            let (mut read, mut write) = stream.into_split();
+            let writer = tulipa::spawn(async move {
+                let chunk = vec![0; 1 << 20];
+                for _ in 0..8 {
+                    write.write_all(&chunk).await.unwrap();
+                }
+            });
+            // Let it fill the buffers, and wait.
+            for _ in 0..50 {
+                tulipa::sleep(Duration::from_micros(100)).await;
+            }
+            let mut buf = [0; 8];
+            let mut reading = Box::pin(async move { read.read(&mut buf).await });
+            let mut cx = std::task::Context::from_waker(&foreign);
+            assert!(reading.as_mut().poll(&mut cx).is_pending());
+            sockets.push((peer, writer, reading));
+        }
+        let mut tasks = Vec::new();
+        for (mut peer, writer, reading) in sockets {
+            tasks.push(tulipa::spawn(async move {
+                peer.write_all(b"wakes the reader").await.unwrap();
+                let mut buf = vec![0; 1 << 16];
+                let mut total = 0;
+                while total < 8 << 20 {
+                    total += peer.read(&mut buf).await.unwrap();
+                }
+                writer.await.unwrap();
+                drop(reading);
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+}

@@ -201,3 +201,109 @@ fn a_failing_reactor_ends_the_run_with_its_error() {
         io::ErrorKind::OutOfMemory
     );
 }
+
+#[test]
+fn a_runner_may_live_in_a_thread_local() {
+    use std::cell::RefCell;
+    thread_local! {
+        static RUNNER: RefCell<Option<Runner>> = const { RefCell::new(None) };
+    }
+    let thread = std::thread::spawn(|| {
+        RUNNER.with_borrow_mut(|runner| {
+            let runner = runner.insert(Runner::new().unwrap());
+            runner.run(async { drop(tulipa::spawn(pending::<()>())) });
+        });
+    });
+    thread.join().unwrap();
+}
+
+/// Spawns a task when it is dropped.
+struct SpawnsOnDrop(Drops);
+
+impl Drop for SpawnsOnDrop {
+    fn drop(&mut self) {
+        let witness = self.0.witness();
+        drop(tulipa::spawn(async move {
+            let _witness = witness;
+            unreachable!("the loop is closed");
+        }));
+    }
+}
+
+#[test]
+fn what_is_spawned_late_while_closing_is_dropped_too() {
+    let drops = Drops::default();
+    let spawns = SpawnsOnDrop(drops.clone());
+    let runner = Runner::builder()
+        .exception_handler(move |_| _ = &spawns)
+        .build()
+        .unwrap();
+    drop(runner);
+    assert_eq!(drops.count(), 1);
+}
+
+#[test]
+fn an_exception_handler_whose_destructor_panics_does_not_stop_the_close() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("dropping the handler");
+        }
+    }
+    let panics = Panics;
+    let drops = Drops::default();
+    let witness = drops.witness();
+    let mut runner = Runner::builder()
+        .exception_handler(move |_| _ = &panics)
+        .build()
+        .unwrap();
+    runner.run(async {
+        drop(tulipa::spawn(async move {
+            let _witness = witness;
+            pending::<()>().await;
+        }));
+    });
+    drop(runner);
+    assert_eq!(drops.count(), 1);
+}
+
+#[test]
+fn destructors_that_respawn_themselves_do_not_keep_a_loop_from_closing() {
+    struct Respawns(Rc<Cell<u64>>);
+    impl Drop for Respawns {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+            let again = Respawns(self.0.clone());
+            drop(tulipa::spawn(async move {
+                let _again = again;
+                pending::<()>().await;
+            }));
+        }
+    }
+    let (mut runner, heard) = crate::support::listening_runner();
+    let rounds = Rc::new(Cell::new(0));
+    let first = Respawns(rounds.clone());
+    runner.run(async move {
+        drop(tulipa::spawn(async move {
+            let _first = first;
+            pending::<()>().await;
+        }));
+        turns(2).await;
+    });
+    drop(runner);
+    assert!(rounds.get() >= 1000);
+    let heard = heard.take();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].1.contains("is leaked"), "{}", heard[0].1);
+}
+
+#[test]
+fn closing_a_loop_inside_a_task_leaves_the_task_its_identity() {
+    let mut other = Some(Runner::new().unwrap());
+    tulipa::run(async {
+        let id = tulipa::task::id();
+        other.as_mut().unwrap();
+        drop(other.take());
+        assert_eq!(tulipa::task::id(), id);
+    });
+}

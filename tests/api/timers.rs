@@ -279,3 +279,48 @@ fn a_sleep_outlives_its_loop_and_can_start_again_in_another() {
     tulipa::run(async { sleep.as_mut().await });
     assert!(sleep.is_elapsed());
 }
+
+#[test]
+fn a_sleep_for_never_can_be_given_an_end() {
+    tulipa::run(async {
+        let mut sleep = Box::pin(tulipa::sleep(Duration::MAX));
+        assert!(poll_once(&mut sleep).await.is_pending());
+        // The waiter need not poll it again.
+        sleep.as_mut().reset(Instant::now() + MS);
+        let task = tulipa::spawn(sleep);
+        task.await.unwrap();
+
+        let mut sleep = Box::pin(tulipa::sleep(60_000 * MS));
+        assert!(poll_once(&mut sleep).await.is_pending());
+        sleep.as_mut().reset(Instant::FAR_FUTURE);
+        assert!(poll_once(&mut sleep).await.is_pending());
+        let polls = Rc::new(Cell::new(0));
+        let (count, mut waiting) = (polls.clone(), sleep);
+        let task = tulipa::spawn(async move {
+            poll_fn(|cx| {
+                count.set(count.get() + 1);
+                let polled = waiting.as_mut().poll(cx);
+                if count.get() == 1 {
+                    waiting.as_mut().reset(Instant::now() + MS);
+                }
+                polled
+            })
+            .await;
+        });
+        task.await.unwrap();
+        assert_eq!(polls.get(), 2);
+    });
+}
+
+#[test]
+fn a_loop_made_inside_a_paused_loop_has_the_machines_time() {
+    let mut inner = None;
+    tulipa::run(async {
+        tulipa::time::pause();
+        tulipa::time::advance(Duration::from_secs(3600)).await;
+        inner = Some(tulipa::runtime::Runner::new().unwrap());
+    });
+    let start = std::time::Instant::now();
+    inner.unwrap().run(async { tulipa::sleep(5 * MS).await });
+    assert!(start.elapsed() >= 5 * MS);
+}

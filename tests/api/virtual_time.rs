@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::{Trace, turns};
+use crate::support::{Trace, poll_once, turns};
 use tulipa::net::{TcpListener, TcpStream};
 use tulipa::runtime::Runner;
 use tulipa::time::{self, Instant, MissedTickBehavior};
@@ -210,6 +210,53 @@ fn a_paused_loop_still_serves_sockets() {
 #[should_panic = "the clock is not paused: call time::pause first"]
 fn advance_needs_a_paused_clock() {
     tulipa::run(time::advance(S));
+}
+
+#[test]
+fn advance_does_not_outlive_its_loop() {
+    let mut advance = Box::pin(time::advance(5 * MS));
+    paused(async {
+        assert!(poll_once(&mut advance).await.is_pending());
+    });
+    // In a loop whose clock runs it ends; it does not touch the one it began in.
+    tulipa::run(async {
+        advance.await;
+        tulipa::sleep(MS).await;
+    });
+}
+
+#[test]
+fn resuming_during_an_advance_ends_it() {
+    paused(async {
+        let advance = tulipa::spawn(time::advance(5 * MS));
+        turns(2).await;
+        if !advance.is_finished() {
+            time::resume();
+        }
+        advance.await.unwrap();
+        tulipa::sleep(MS).await;
+    });
+}
+
+// Timers in one slot of the wheel, all cancelled: the clock must not be sent there.
+#[test]
+fn many_cancelled_timeouts_leave_no_trace() {
+    paused(async {
+        let start = Instant::now();
+        let mut sleeps: Vec<_> = (0..200)
+            .map(|it| Box::pin(tulipa::sleep(30 * S + it * MS)))
+            .collect();
+        let mut first = Box::pin(tulipa::sleep(S));
+        for sleep in &mut sleeps {
+            assert!(poll_once(sleep).await.is_pending());
+        }
+        assert!(poll_once(&mut first).await.is_pending());
+        first.await;
+        turns(3).await;
+        drop(sleeps);
+        tulipa::sleep(60 * S).await;
+        assert_eq!(start.elapsed(), 61 * S);
+    });
 }
 
 #[tulipa::test(start_paused = true)]

@@ -37,6 +37,20 @@ pub fn end() {
     LEFT.set(UNLIMITED);
 }
 
+/// What was left when it was put aside. See [`save`].
+#[derive(Clone, Copy, Debug)]
+pub struct Saved(u8);
+
+/// Puts the budget of the running task aside, and lifts the limit.
+pub fn save() -> Saved {
+    Saved(LEFT.replace(UNLIMITED))
+}
+
+/// Puts back what was put aside.
+pub fn restore(saved: Saved) {
+    LEFT.set(saved.0);
+}
+
 /// Takes one operation from the budget; `false` when none is left.
 #[inline]
 pub fn try_consume() -> bool {

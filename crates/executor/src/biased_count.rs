@@ -78,6 +78,7 @@ impl BiasedCount {
     pub(crate) fn acquire_local(&self) {
         let local = self.local.get();
         if local != SETTLED_LOCAL {
+            abort_if_absurd(local);
             self.local.set(local + 1);
         } else {
             self.acquire_remote();
@@ -87,7 +88,8 @@ impl BiasedCount {
     /// Adds a reference, from any thread that holds one.
     pub(crate) fn acquire_remote(&self) {
         // Relaxed: the new reference is reachable only through the one the caller holds.
-        self.shared.fetch_add(ONE, Ordering::Relaxed);
+        let before = self.shared.fetch_add(ONE, Ordering::Relaxed);
+        abort_if_absurd(before >> SHIFT);
     }
 
     /// Gives up a reference. Owner thread only.
@@ -151,6 +153,15 @@ impl BiasedCount {
         } else {
             Unqueued::Settled(last_if_settled_at_one(before))
         }
+    }
+}
+
+/// Ends the process before a count wraps, as `Arc` does. With 64 bits nobody lives to see it; with 32,
+/// a program that forgets half a billion clones of a waker could.
+#[inline]
+fn abort_if_absurd(count: isize) {
+    if cfg!(target_pointer_width = "32") && count > isize::MAX / 16 {
+        std::process::abort();
     }
 }
 

@@ -19,7 +19,7 @@
 )]
 
 use std::fmt;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
@@ -28,7 +28,9 @@ use tulipa_base::TaskId;
 use crate::biased_count::{BiasedCount, Release};
 use crate::inject::Inject;
 use crate::ready_queue::ReadyQueue;
-use crate::report::{ExceptionContext, ExceptionHandler, ExceptionKind, Tell};
+use crate::report::{
+    self, ExceptionContext, ExceptionHandler, ExceptionKind, Tell, drop_quietly, panic_message,
+};
 use crate::shim::Cell;
 use crate::task::{Pool, Registry, TaskRef};
 use crate::timer::Timers;
@@ -42,6 +44,7 @@ pub(crate) struct Core {
     loop_number: u16,
     next_sequence: Cell<u64>,
     is_closing: Cell<bool>,
+    spawned_while_closing: Cell<usize>,
     handler: std::cell::RefCell<Option<ExceptionHandler>>,
     pub(crate) inject: Inject,
     blocks: BiasedCount,
@@ -66,6 +69,7 @@ impl Core {
             loop_number: LOOPS.fetch_add(1, Ordering::Relaxed),
             next_sequence: Cell::new(1),
             is_closing: Cell::new(false),
+            spawned_while_closing: Cell::new(0),
             handler: std::cell::RefCell::new(handler),
             inject,
             blocks: BiasedCount::new(),
@@ -86,6 +90,19 @@ impl Core {
     #[inline]
     pub(crate) fn block_allocated(&self) {
         self.blocks.acquire_local();
+    }
+
+    /// Adds a new task to the loop.
+    #[inline]
+    pub(crate) fn enlist(&self, task: TaskRef) {
+        self.tasks.push(task);
+        if self.is_closing.get() {
+            // It is dropped in its turn, without having run.
+            self.spawned_while_closing
+                .set(self.spawned_while_closing.get() + 1);
+        } else {
+            task.schedule();
+        }
     }
 
     #[inline]
@@ -118,11 +135,21 @@ impl Core {
     /// only, with this core current, so that destructors may use the loop.
     pub(crate) fn close(&self) {
         self.is_closing.set(true);
-        // Destructors may spawn: such tasks are appended and dropped in their turn.
-        while let Some(task) = self.tasks.first() {
-            task.drop_unfinished();
+        let limit = self.tasks.len().saturating_mul(4).max(SPAWNS_WHILE_CLOSING);
+        // Wakers and the handler are anyone's code too, and may spawn when they are dropped.
+        loop {
+            self.drop_tasks(limit);
+            self.timers.clear();
+            let handler = self.handler.take();
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(handler)));
+            if let Err(payload) = dropped {
+                report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
+                drop_quietly(payload);
+            }
+            if self.tasks.len() == 0 {
+                break;
+            }
         }
-        self.timers.clear();
         for message in self.inject.close() {
             message.refuse();
         }
@@ -130,10 +157,31 @@ impl Core {
         while let Some(task) = self.ready.pop_front() {
             task.unschedule_finished();
         }
-        drop(self.handler.take());
         self.pool.close();
     }
+
+    /// Drops every task, also those that destructors spawn, each in its turn. Where that would have no
+    /// end, what is left is leaked.
+    fn drop_tasks(&self, limit: usize) {
+        while let Some(task) = self.tasks.first() {
+            if self.spawned_while_closing.get() < limit {
+                task.drop_unfinished();
+            } else {
+                self.report_task(
+                    ExceptionKind::Other,
+                    task,
+                    "destructors go on spawning while the loop closes; this task is leaked",
+                );
+                task.leak_unfinished();
+            }
+        }
+    }
 }
+
+/// Tasks that destructors may spawn while a loop closes, or four times as many as there were if that is
+/// more. A clean-up of some generations stays far below; one that respawns itself ends after a tenth of
+/// a second.
+const SPAWNS_WHILE_CLOSING: usize = 1_000_000;
 
 /// Points to a core. See the module's invariants.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tulipa_base::clock::View;
-use tulipa_base::{Instant, budget, current};
+use tulipa_base::clock::{self, View};
+use tulipa_base::{Instant, TaskId, budget, current};
 
 use crate::core::{self, Core, CorePtr, Enter};
 use crate::inject::{Inject, Message};
@@ -94,7 +94,10 @@ impl<P: Park> Executor<P> {
     /// A loop without tasks, owned by the calling thread.
     pub fn new(park: P, config: Config) -> Executor<P> {
         let inject = Inject::new(park.unparker());
+        // A loop may be made inside of another one, whose time may be virtual.
+        let outside = clock::set_view(View::REAL);
         let now = park.now();
+        clock::set_view(outside);
         let view = if config.start_paused {
             View::Frozen(now)
         } else {
@@ -318,6 +321,9 @@ impl<P: Park> fmt::Debug for Executor<P> {
 struct Entered {
     core: CorePtr,
     _enter: Enter,
+    /// Of the task around, if this loop is closed inside another one's task.
+    outer_task: Option<TaskId>,
+    outer_budget: budget::Saved,
 }
 
 impl Entered {
@@ -326,14 +332,16 @@ impl Entered {
         Entered {
             core,
             _enter: Enter::new(core),
+            outer_task: current::set_task_id(None),
+            outer_budget: budget::save(),
         }
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        current::set_task_id(None);
-        budget::end();
+        current::set_task_id(self.outer_task);
+        budget::restore(self.outer_budget);
         self.core.get().timers.leave();
     }
 }

@@ -11,7 +11,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,6 +25,9 @@ use crate::registration::{Direction, Key};
 use crate::slot::Slot;
 use crate::source::Source;
 use crate::unparker::{Permission, Unparker};
+
+/// How many wakers of one source may panic at one event before the rest of them is left unwoken.
+const PANICS_PER_EVENT: u32 = 1000;
 
 /// Waits for the operating system on behalf of one loop.
 pub struct Driver {
@@ -107,21 +110,33 @@ impl Driver {
     /// Delivers events to their slots. A waker that panics does not keep the others from being woken;
     /// the first panic is returned.
     fn deliver(&self, events: &[Event]) -> Option<Box<dyn Any + Send>> {
-        let mut panic = None;
-        let mut events = events.iter();
-        while !events.as_slice().is_empty() {
+        let mut first_panic = None;
+        let mut panics = 0;
+        let mut next = 0;
+        while next < events.len() {
             let delivered = catch_unwind(AssertUnwindSafe(|| {
-                for event in events.by_ref() {
+                while let Some(event) = events.get(next) {
                     if let Some(slot) = self.slot(Key::from_token(event.token)) {
                         slot.deliver(event.readiness);
                     }
+                    next += 1;
+                    panics = 0;
                 }
             }));
-            if let Err(payload) = delivered {
-                panic.get_or_insert(payload);
+            let Err(payload) = delivered else { continue };
+            // The event is delivered again: who has been woken is not woken twice. Unless wakers that
+            // panic put themselves back, which must have an end.
+            panics += 1;
+            if panics > PANICS_PER_EVENT {
+                next += 1;
+            }
+            match first_panic {
+                None => first_panic = Some(payload),
+                // Its destructor is anyone's code too; two panics are enough trouble.
+                Some(_) => mem::forget(payload),
             }
         }
-        panic
+        first_panic
     }
 
     /// The slot of a source that is registered under this very key.
@@ -140,7 +155,7 @@ impl Driver {
         if self.is_closed.get() {
             return Err(io::Error::other("the event loop is closed"));
         }
-        let slot = self.new_slot();
+        let slot = self.new_slot()?;
         let token = Key::of(&slot).token();
         if let Err(error) = self.reactor.borrow_mut().register(source, token, interest) {
             self.slots.borrow_mut().remove(slot.index());
@@ -149,14 +164,17 @@ impl Driver {
         Ok(slot)
     }
 
-    fn new_slot(&self) -> Rc<Slot> {
+    fn new_slot(&self) -> io::Result<Rc<Slot>> {
         let generation = self.next_generation.get();
         self.next_generation.set(Key::generation_after(generation));
         let mut slots = self.slots.borrow_mut();
         let place = slots.vacant_entry();
+        if !Key::can_hold(place.key()) {
+            return Err(io::Error::other("more sources than a token can tell apart"));
+        }
         let slot = Rc::new(Slot::new(place.key(), generation));
         place.insert(Rc::clone(&slot));
-        slot
+        Ok(slot)
     }
 
     /// Gives a source's slot up and stops watching the source.
@@ -202,7 +220,7 @@ impl Driver {
 
     /// The driver of the loop that runs on this thread.
     pub fn current() -> Option<Rc<Driver>> {
-        CURRENT.with_borrow(Option::clone)
+        CURRENT.with_borrow(|current| Option::clone(current))
     }
 
     /// Whether this is the driver of the loop that runs on this thread.
@@ -228,7 +246,10 @@ impl fmt::Debug for Driver {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+    /// Without a destructor, so that a runner kept in a thread-local of the program's can be dropped
+    /// at whatever moment the thread ends. It is empty unless a guard lives.
+    static CURRENT: RefCell<ManuallyDrop<Option<Rc<Driver>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
     /// Where it is, for a quick look: zero for none.
     static CURRENT_ADDRESS: Cell<usize> = const { Cell::new(0) };
 }
@@ -249,5 +270,5 @@ impl Drop for Entered {
 /// Makes `driver` the current one, and returns the one before.
 fn set_current(driver: Option<Rc<Driver>>) -> Option<Rc<Driver>> {
     CURRENT_ADDRESS.set(driver.as_ref().map_or(0, |it| Rc::as_ptr(it).addr()));
-    CURRENT.replace(driver)
+    ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(driver)))
 }

@@ -51,6 +51,11 @@ impl Key {
         }
     }
 
+    /// Whether a token has room for this index. It has, but where addresses are of 32 bits.
+    pub(crate) fn can_hold(index: usize) -> bool {
+        index >> INDEX_BITS == 0 && u32::try_from(index).is_ok()
+    }
+
     /// The generation to give out after `generation`.
     pub(crate) fn generation_after(generation: u32) -> u32 {
         generation.wrapping_add(1) & GENERATION_MASK as u32

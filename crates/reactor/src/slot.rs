@@ -147,17 +147,20 @@ impl Slot {
         }
     }
 
+    /// Wakes those who share `direction`, one by one: should one panic, the others still wait.
     #[cold]
     fn wake_sharers(&self, direction: Direction) {
-        let wakers: Vec<Waker> = match &mut *self.sharers.borrow_mut() {
-            Some(sharers) => sharers[direction as usize]
-                .iter_mut()
-                .filter_map(|(_, it)| it.take())
-                .collect(),
-            None => Vec::new(),
-        };
-        for waker in wakers {
-            waker.wake();
+        loop {
+            let waker = match &mut *self.sharers.borrow_mut() {
+                Some(sharers) => sharers[direction as usize]
+                    .iter_mut()
+                    .find_map(|(_, it)| it.take()),
+                None => None,
+            };
+            match waker {
+                Some(waker) => waker.wake(),
+                None => return,
+            }
         }
     }
 

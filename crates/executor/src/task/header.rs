@@ -250,6 +250,12 @@ impl TaskRef {
         current::set_task_id(before);
     }
 
+    /// Completes a task that is neither running nor complete as cancelled, and leaks its future.
+    pub(crate) fn leak_unfinished(self) {
+        self.header().set(Flags::RUNNING);
+        self.complete(Flags::CANCELLED);
+    }
+
     /// Says that the future is gone, and what came of it. The task is `RUNNING`.
     #[inline]
     fn complete(self, outcome: Flags) {

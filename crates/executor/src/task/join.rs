@@ -137,8 +137,14 @@ impl<T> Future for JoinHandle<T> {
         {
             header.joiner.set(before);
         } else {
-            header.joiner.set(Some(cx.waker().clone()));
             drop(before);
+            let waker = cx.waker().clone();
+            drop(header.joiner.replace(Some(waker)));
+            // Cloning and dropping wakers may be anyone's code, which may have ended the task.
+            if self.is_finished() {
+                drop(header.joiner.take());
+                return Poll::Ready(self.take());
+            }
         }
         Poll::Pending
     }

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 
 use crate::core::{self, CorePtr};
 use crate::task::cell;
-use crate::task::header::{Flags, TaskRef};
+use crate::task::header::Flags;
 use crate::task::join::JoinHandle;
 
 /// Starts a task: it runs beside the others from the next turn on.
@@ -126,17 +126,9 @@ where
     F::Output: 'static,
 {
     let task = cell::allocate(core, future, location, name);
-    enlist(core, task);
+    core.get().enlist(task);
     // SAFETY: allocated for this future just now, with `HANDLE` set.
     unsafe { JoinHandle::new(task) }
-}
-
-#[inline]
-fn enlist(core: CorePtr, task: TaskRef) {
-    core.get().tasks.push(task);
-    if !core.get().is_closing() {
-        task.schedule();
-    }
 }
 
 /// The root future of a run, which borrows from the caller's stack, as a task among the others.
@@ -196,7 +188,7 @@ impl<'a> RootFuture<'a> {
             state: NonNull::from(state).cast(),
         };
         let task = cell::allocate(core, erased, location, Some("main".into()));
-        enlist(core, task);
+        core.get().enlist(task);
         // SAFETY: allocated for a future with output `()` just now, with `HANDLE` set.
         let handle = unsafe { JoinHandle::new(task) };
         RootFuture {

@@ -63,9 +63,18 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 
 unsafe fn wake(data: *const ()) {
     // SAFETY: the caller is a waker, and gives its reference to this call.
-    let task = unsafe { task(data) };
-    task.wake();
-    task.release();
+    let reference = Reference(unsafe { task(data) });
+    reference.0.wake();
+}
+
+/// A reference that is given up in any case: unparking a loop of another kind may panic.
+struct Reference(TaskRef);
+
+impl Drop for Reference {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.release();
+    }
 }
 
 unsafe fn wake_by_ref(data: *const ()) {

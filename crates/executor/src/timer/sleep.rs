@@ -136,9 +136,6 @@ impl Sleep {
     fn link(self: Pin<&Self>, core: CorePtr) {
         self.core.set(Some(core));
         let deadline = self.deadline();
-        if deadline == Instant::FAR_FUTURE {
-            return; // Never: nothing to wait for.
-        }
         let timers = &core.get().timers;
         // SAFETY: the entry is pinned, and `drop` takes it out before it goes. The deadline changes
         // only in `reset`, which takes it out first.
@@ -161,7 +158,7 @@ impl Future for Sleep {
             this.entry.set_waker(Some(cx.waker().clone()));
             match core::current() {
                 Some(core) if !core.get().is_closing() => this.link(core),
-                Some(_) => {} // It will never be polled again.
+                Some(_) => {} // A loop that is closing turns no more.
                 None => core::panic_outside(Location::caller()),
             }
             return Poll::Pending;

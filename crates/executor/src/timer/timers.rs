@@ -141,6 +141,7 @@ impl Timers {
 
     /// Moves the paused clock on to `at`; timers that are due by then expire in the next turn.
     pub(crate) fn move_paused_clock(&self, at: Instant) {
+        debug_assert!(self.is_paused.get());
         let now = Instant::now().max(at);
         clock::set_view(View::Frozen(now));
         self.has_overdue.set(true);

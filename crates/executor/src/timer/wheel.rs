@@ -21,7 +21,7 @@
 //!    the order they were made, without a sequence number.
 //! 4. `next_cached`, when set, is not later than any deadline in a slot; and it is either a deadline
 //!    or the start of a slot to be moved down, so the wheel makes progress when it is reached.
-//! 5. An entry is in the list that its `place` names, in `due` for [`DUE`], in none for [`IDLE`] and
+//! 5. An entry is in the list that its `place` names, in `due` for [`DUE`], in `never` for [`NEVER`], in none for [`IDLE`] and
 //!    [`FIRED`].
 //!
 //! # Source
@@ -49,6 +49,8 @@ const IDLE: u16 = u16::MAX;
 const FIRED: u16 = u16::MAX - 1;
 /// In the list of entries that are about to be woken.
 const DUE: u16 = u16::MAX - 2;
+/// In the list of entries that never expire.
+const NEVER: u16 = u16::MAX - 3;
 
 /// One timer, inside the future that waits for it.
 pub(crate) struct Entry {
@@ -196,6 +198,9 @@ pub(crate) struct Wheel {
     elapsed_ns: Cell<u64>,
     next_cached: Cell<Option<u64>>,
     due: List,
+    /// Entries whose deadline is the end of time. They are kept so that a new deadline can be given to
+    /// them, and so that closing reaches them.
+    never: List,
     len: Cell<usize>,
     /// Kept for its memory, so that expiring does not allocate once it has grown.
     scratch: Cell<Vec<NonNull<Entry>>>,
@@ -210,6 +215,7 @@ impl Wheel {
             elapsed_ns: Cell::new(now_ns),
             next_cached: Cell::new(None),
             due: List::new(),
+            never: List::new(),
             len: Cell::new(0),
             scratch: Cell::new(Vec::new()),
         }
@@ -237,14 +243,22 @@ impl Wheel {
     pub(crate) unsafe fn insert(&self, entry: NonNull<Entry>) {
         // SAFETY: alive, by the caller.
         let deadline_ns = unsafe { entry.as_ref() }.deadline_ns.get();
-        // SAFETY: by the caller.
-        unsafe { self.link(entry, deadline_ns) };
         let len = self.len.get();
         self.len.set(len + 1);
+        if deadline_ns == u64::MAX {
+            // SAFETY: by the caller.
+            unsafe {
+                entry.as_ref().place.set(NEVER);
+                self.never.push_back(entry);
+            }
+            return;
+        }
+        // SAFETY: by the caller.
+        unsafe { self.link(entry, deadline_ns) };
         match self.next_cached.get() {
             Some(next) if deadline_ns < next => self.next_cached.set(Some(deadline_ns)),
             None if len == 0 => self.next_cached.set(Some(deadline_ns)),
-            _ => {}
+            _ => {} // Unknown stays unknown: others may come before.
         }
     }
 
@@ -272,9 +286,10 @@ impl Wheel {
         let this = unsafe { entry.as_ref() };
         let place = this.place.replace(IDLE);
         self.len.set(self.len.get() - 1);
-        if place == DUE {
+        if place >= NEVER {
+            let list = if place == DUE { &self.due } else { &self.never };
             // SAFETY: in that list, by invariant 5.
-            return unsafe { self.due.remove(entry) };
+            return unsafe { list.remove(entry) };
         }
         let (level, slot) = (usize::from(place) >> SLOT_BITS, usize::from(place) % SLOTS);
         let list = &self.slots[level][slot];
@@ -282,6 +297,9 @@ impl Wheel {
         unsafe { list.remove(entry) };
         if list.is_empty() {
             self.mark_empty(level, slot);
+            if self.next_cached.get() == Some(self.slot_start_ns(level, slot)) {
+                self.next_cached.set(None); // Nothing is left to be moved down then.
+            }
         }
         if self.next_cached.get() == Some(this.deadline_ns.get()) {
             self.next_cached.set(None);
@@ -424,7 +442,7 @@ impl Wheel {
 
     /// Takes one entry out, whichever, and returns its waker; `None` when the wheel is empty.
     pub(crate) fn clear_one(&self) -> Option<Option<Waker>> {
-        let entry = match self.due.front() {
+        let entry = match self.due.front().or(self.never.front()) {
             Some(entry) => entry,
             None => {
                 let (level, slot) = self.first_slot()?;

@@ -29,4 +29,8 @@ impl DeadlineTimer {
             Wait::Until(deadline) => Some(timeout_until(deadline, Instant::now())),
         }))
     }
+
+    /// There is no descriptor that could have fired.
+    #[cfg(unix)]
+    pub(crate) fn fired(&mut self) {}
 }

@@ -20,7 +20,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub(crate) struct PollReactor {
 
 struct Watched {
     token: Token,
-    fd: BorrowedFd<'static>,
+    fd: RawFd,
     /// The directions that the owner wants to hear of.
     interest: PollFlags,
     /// Those of them that have not been reported since they were armed.
@@ -94,8 +94,10 @@ impl PollReactor {
         self.positions.clear();
         for (position, source) in self.sources.iter().enumerate() {
             if !source.armed.is_empty() {
-                self.fds
-                    .push(PollFd::from_borrowed_fd(source.fd, source.armed));
+                // SAFETY: open while it is in the set, by invariant 2, and borrowed for one wait. Were
+                // that broken, poll(2) would report `NVAL`, or the readiness of the number's new owner.
+                let fd = unsafe { BorrowedFd::borrow_raw(source.fd) };
+                self.fds.push(PollFd::from_borrowed_fd(fd, source.armed));
                 self.positions.push(position);
             }
         }
@@ -131,8 +133,7 @@ impl Reactor for PollReactor {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        // SAFETY: the descriptor stays open while it is in the set: invariant 2.
-        let fd = unsafe { BorrowedFd::borrow_raw(source.as_fd().as_raw_fd()) };
+        let fd = source.as_fd().as_raw_fd();
         let interest = flags(interest);
         self.index.insert(token.0, self.sources.len());
         self.sources.push(Watched {

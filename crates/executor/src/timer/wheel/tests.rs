@@ -37,6 +37,8 @@ impl Pair {
     /// Inserts, or moves if it is in already.
     fn set(&mut self, name: usize, deadline_ns: u64) {
         self.cancel(name);
+        // The end of time itself is 'never', which has tests of its own.
+        let deadline_ns = deadline_ns.min(u64::MAX - 1);
         self.entries[name].set_deadline_ns(deadline_ns);
         // SAFETY: pinned in `entries`, in no list, and taken out by `cancel`, `advance` or `drop`.
         unsafe { self.wheel.insert(self.pointer(name)) };
@@ -205,12 +207,52 @@ fn many_far_timers_are_moved_down_instead_of_looked_through() {
 fn the_end_of_time_has_a_slot() {
     let mut pair = Pair::new(1);
     pair.set(0, u64::MAX - 1);
-    pair.set(1, u64::MAX);
+    pair.set(1, u64::MAX - 2);
     pair.check();
     pair.check_bitmaps();
-    pair.advance(u64::MAX - 1);
+    pair.advance(u64::MAX - 2);
     pair.check();
     pair.set(2, 0);
     pair.advance(u64::MAX);
     assert!(pair.model.is_empty());
+}
+
+#[test]
+fn a_slot_that_is_emptied_by_cancels_is_not_waited_for() {
+    for count in [SCAN_LIMIT, SCAN_LIMIT + 1, 3 * SCAN_LIMIT] {
+        let wheel = Wheel::new(0);
+        let entries: Vec<_> = (0..count as u64)
+            .map(|i| Box::pin(Entry::new(60_000_000_000 + i)))
+            .collect();
+        for entry in &entries {
+            // SAFETY: pinned in `entries`, in no list, and taken out below.
+            unsafe { wheel.insert(NonNull::from(&**entry)) };
+        }
+        // Not known from the insertions: found by a look, which gives the slot's start.
+        wheel.next_cached.set(None);
+        assert!(wheel.next_ns().is_some());
+        for entry in &entries {
+            // SAFETY: linked above.
+            unsafe { wheel.remove(NonNull::from(&**entry)) };
+        }
+        assert_eq!((wheel.next_ns(), wheel.len()), (None, 0), "{count} entries");
+    }
+}
+
+#[test]
+fn an_entry_for_never_is_kept_and_cleared() {
+    let wheel = Wheel::new(0);
+    let entry = Box::pin(Entry::new(u64::MAX));
+    // SAFETY: pinned, in no list, and taken out by `remove`, then by `clear_one`.
+    unsafe {
+        wheel.insert(NonNull::from(&*entry));
+        assert!(entry.is_linked() && wheel.next_ns().is_none());
+        wheel.expire(u64::MAX);
+        assert!(wheel.pop_due().is_none());
+        wheel.remove(NonNull::from(&*entry));
+        assert!(!entry.is_linked());
+        wheel.insert(NonNull::from(&*entry));
+    }
+    assert!(wheel.clear_one().is_some());
+    assert!(!entry.is_linked() && wheel.clear_one().is_none());
 }
