@@ -8,7 +8,7 @@
 //! - [`park`]: what the executor asks of whoever waits for the operating system.
 //! - [`task`]: the task's block of memory, its wakers and its [`JoinHandle`].
 //! - [`timer`]: the wheel, and [`Sleep`], [`Timeout`], [`Interval`] on it; the pausable clock.
-//! - [`yield_now`]: giving the others a turn. [`report`]: failures that nobody else looks at.
+//! - [`mod@yield_now`]: giving the others a turn. [`report`]: failures that nobody else looks at.
 //! - `core` (private): the state of one loop, and which thread owns it; `inject` (private): what
 //!   other threads send; `ready_queue` (private).
 //!

@@ -1,0 +1,146 @@
+//! The cases: what is measured, in what unit, and how one child measures it once.
+
+mod memory;
+pub(crate) mod operation;
+mod remote;
+mod tasks;
+pub(crate) mod tcp;
+mod timers;
+
+use crate::runtimes::{Runtime, Visitor};
+use operation::{Operation, Timed};
+
+/// One row of the table.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) better: Better,
+}
+
+impl Figure {
+    pub(super) const fn lower(name: &'static str, unit: &'static str) -> Self {
+        Self {
+            name,
+            unit,
+            better: Better::Lower,
+        }
+    }
+
+    pub(super) const fn higher(name: &'static str, unit: &'static str) -> Self {
+        Self {
+            name,
+            unit,
+            better: Better::Higher,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Better {
+    Lower,
+    Higher,
+}
+
+/// How much work a child does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Full,
+    /// Enough to see that everything runs; the figures are not worth quoting.
+    Quick,
+}
+
+impl Scale {
+    /// `full`, or `quick`.
+    pub(crate) fn pick<T>(self, full: T, quick: T) -> T {
+        match self {
+            Scale::Full => full,
+            Scale::Quick => quick,
+        }
+    }
+}
+
+/// The figures of one run, in the order of [`Case::figures`].
+pub(crate) type Measured = Result<Vec<f64>, String>;
+
+/// Something to measure.
+pub(crate) struct Case {
+    /// Group and case, as `--filter` matches them.
+    pub(crate) name: &'static str,
+    pub(crate) figures: &'static [Figure],
+    /// Whether there is a limit without any runtime (`raw`) for it.
+    pub(crate) raw: bool,
+    /// Whether `--quick` leaves it out.
+    pub(crate) full_only: bool,
+    /// Measures the contender of that name once, in this process.
+    pub(crate) measure: fn(&str, Scale) -> Measured,
+}
+
+impl Case {
+    /// Why the figure of `runtime` does not count as a peer's, if it does not.
+    pub(crate) fn caveat(&self, runtime: &str) -> Option<&'static str> {
+        match (self.name, runtime) {
+            ("tasks/yield 1000 tasks", "monoio" | "monoio-legacy") => Some(
+                "monoio puts a task that wakes itself at the front of its queue: nobody else runs",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Every case, in the order of the table.
+pub(crate) const ALL: &[&[Case]] = &[
+    tasks::CASES,
+    memory::CASES,
+    timers::CASES,
+    remote::CASES,
+    tcp::CASES,
+];
+
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    ALL.iter().copied().flatten()
+}
+
+pub(crate) fn find(name: &str) -> Option<&'static Case> {
+    all().find(|case| case.name == name)
+}
+
+/// What to do with an [`Operation`] that was named on the command line.
+pub(crate) trait OperationVisitor {
+    type Output;
+
+    fn visit<O: Operation>(self) -> Self::Output;
+}
+
+/// Hands the operation called `name` to `visitor`; `None` if there is no such operation.
+pub(crate) fn visit_operation<V: OperationVisitor>(name: &str, visitor: V) -> Option<V::Output> {
+    tasks::visit(name, visitor)
+        .or_else(|visitor| timers::visit(name, visitor))
+        .ok()
+}
+
+/// The operations of [`visit_operation`].
+pub(crate) fn operations() -> impl Iterator<Item = &'static str> {
+    tasks::OPERATIONS.iter().chain(timers::OPERATIONS).copied()
+}
+
+/// Measures the operation `O`: the only figure is nanoseconds per operation.
+fn time_operation<O: Operation>(runtime: &str, scale: Scale) -> Measured {
+    on(runtime, Timed::<O>::new(scale)).map(|ns| vec![ns])
+}
+
+/// Hands the runtime to `visitor`.
+fn on<V: Visitor>(runtime: &str, visitor: V) -> Result<V::Output, String> {
+    crate::runtimes::visit(runtime, visitor)
+        .ok_or_else(|| format!("no runtime is called {runtime}"))
+}
+
+/// Runs the future as a task and waits for it, as the bulk of a program's code runs in tasks: some
+/// runtimes treat the future that they block on in a way of its own.
+fn run_as_task<R: Runtime, F>(future: F) -> F::Output
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    R::run(async { R::spawn(future).await })
+}

@@ -1,0 +1,81 @@
+//! compio: completion-based, on io_uring. Its reads and writes own their buffers.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use compio::buf::{BufResult, IntoInner, IoBuf};
+use compio::io::{AsyncRead, AsyncWriteExt};
+use compio::net::{TcpListener, TcpStream};
+use compio::runtime::{JoinHandle, Runtime as CompioRuntime};
+
+use super::{Joined, Runtime, WakeSelf};
+use crate::tcp::server;
+
+/// compio.
+pub(crate) struct Compio;
+
+impl Runtime for Compio {
+    type Join<T: 'static> = Joined<JoinHandle<T>>;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        let runtime = CompioRuntime::new().expect("compio starts");
+        // Without io_uring compio falls back to polling, silently; that is another runtime.
+        assert!(
+            runtime.driver_type().is_iouring(),
+            "io_uring is not available to compio"
+        );
+        runtime.block_on(future)
+    }
+
+    #[inline]
+    fn spawn<F>(future: F) -> Self::Join<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Joined(compio::runtime::spawn(future))
+    }
+
+    #[inline]
+    fn detach<F>(future: F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        compio::runtime::spawn(future).detach();
+    }
+
+    #[inline]
+    fn yield_now() -> impl Future<Output = ()> {
+        WakeSelf::default()
+    }
+
+    #[inline]
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        compio::time::sleep(duration)
+    }
+
+    async fn serve(buffer_bytes: usize) -> io::Result<()> {
+        let listener = TcpListener::bind(server::ANY_PORT).await?;
+        server::announce(&listener, listener.local_addr()?)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            Self::detach(echo(stream, buffer_bytes));
+        }
+    }
+}
+
+async fn echo(mut stream: TcpStream, buffer_bytes: usize) {
+    let mut buffer = vec![0; buffer_bytes];
+    loop {
+        let BufResult(result, read) = stream.read(buffer).await;
+        let Ok(count @ 1..) = result else {
+            return;
+        };
+        let BufResult(result, written) = stream.write_all(read.slice(..count)).await;
+        if result.is_err() {
+            return;
+        }
+        buffer = written.into_inner();
+    }
+}

@@ -1,0 +1,82 @@
+//! glommio: thread per core, on three io_uring rings.
+
+use std::future::Future;
+use std::io;
+use std::net;
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::time::Duration;
+
+use glommio::net::{TcpListener, TcpStream};
+use glommio::{LocalExecutorBuilder, Placement, Task};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::Runtime;
+use crate::tcp::server;
+
+/// glommio.
+pub(crate) struct Glommio;
+
+/// Memory that glommio registers with the kernel. Its default of 10 MiB is more than the usual
+/// limit of locked memory (8 MiB) allows, and nothing here reads files.
+const IO_MEMORY_BYTES: usize = 1 << 20;
+
+impl Runtime for Glommio {
+    type Join<T: 'static> = Task<T>;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        LocalExecutorBuilder::new(Placement::Unbound)
+            .io_memory(IO_MEMORY_BYTES)
+            .make()
+            .expect("glommio starts")
+            .run(future)
+    }
+
+    #[inline]
+    fn spawn<F>(future: F) -> Self::Join<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        glommio::spawn_local(future)
+    }
+
+    #[inline]
+    fn detach<F>(future: F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        glommio::spawn_local(future).detach();
+    }
+
+    #[inline]
+    async fn yield_now() {
+        // `yield_if_needed`, which its documentation prefers, does nothing most of the time.
+        glommio::executor().yield_now().await;
+    }
+
+    #[inline]
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        glommio::timer::sleep(duration)
+    }
+
+    async fn serve(buffer_bytes: usize) -> io::Result<()> {
+        // Bound by std, since glommio's listener does not show its descriptor.
+        let listener = net::TcpListener::bind(server::ANY_PORT)?;
+        server::announce(&listener, listener.local_addr()?)?;
+        // SAFETY: the descriptor is that of a listening socket, which its owner has just given up.
+        let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
+        loop {
+            let stream = listener.accept().await.map_err(io::Error::from)?;
+            Self::detach(echo(stream, buffer_bytes));
+        }
+    }
+}
+
+async fn echo(mut stream: TcpStream, buffer_bytes: usize) {
+    let mut buffer = vec![0; buffer_bytes];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The contenders: one file each, and what a case may ask of them.
+//!
+//! Cases are generic over [`Runtime`], so that each is compiled for each runtime and nothing
+//! dynamic stands in the measured path. Each runtime is set up the way its documentation sets up
+//! a single-threaded program, with I/O and timers on, as a server has them.
+
+mod compio_rt;
+mod glommio_rt;
+mod monoio_legacy;
+mod monoio_rt;
+pub(crate) mod raw;
+mod smol_rt;
+mod tokio_local;
+mod tokio_localset;
+mod tokio_net;
+mod tulipa_poll;
+mod tulipa_rt;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// A single-threaded async runtime.
+pub(crate) trait Runtime: 'static {
+    /// What [`spawn`](Self::spawn) returns.
+    type Join<T: 'static>: Future<Output = T> + 'static;
+
+    /// Runs `future` to its end on this thread, on a runtime made for it.
+    fn run<F: Future>(future: F) -> F::Output;
+
+    /// Starts a task; the result is a future of its output.
+    fn spawn<F>(future: F) -> Self::Join<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static;
+
+    /// Starts a task that nobody joins.
+    fn detach<F>(future: F)
+    where
+        F: Future<Output = ()> + 'static;
+
+    /// Lets the other tasks run.
+    fn yield_now() -> impl Future<Output = ()>;
+
+    /// Waits for `duration`.
+    fn sleep(duration: std::time::Duration) -> impl Future<Output = ()> + 'static;
+
+    /// Serves echo on a port of 127.0.0.1 for ever: one task and one buffer of `buffer_bytes` per
+    /// connection, which reads what there is and writes it back. Calls
+    /// [`announce`](crate::tcp::server::announce) once it listens.
+    fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>>;
+}
+
+/// What to do with a runtime that was named on the command line.
+pub(crate) trait Visitor {
+    /// What comes out of it.
+    type Output;
+
+    /// Does it with `R`.
+    fn visit<R: Runtime>(self) -> Self::Output;
+}
+
+/// Hands the runtime called `name` to `visitor`; `None` if there is no such runtime.
+pub(crate) fn visit<V: Visitor>(name: &str, visitor: V) -> Option<V::Output> {
+    Some(match name {
+        "tulipa" => visitor.visit::<tulipa_rt::Tulipa>(),
+        "tulipa-poll" => visitor.visit::<tulipa_poll::TulipaPoll>(),
+        "tokio-localset" => visitor.visit::<tokio_localset::TokioLocalSet>(),
+        "tokio-local" => visitor.visit::<tokio_local::TokioLocal>(),
+        "smol" => visitor.visit::<smol_rt::Smol>(),
+        "compio" => visitor.visit::<compio_rt::Compio>(),
+        "monoio" => visitor.visit::<monoio_rt::Monoio>(),
+        "glommio" => visitor.visit::<glommio_rt::Glommio>(),
+        "monoio-legacy" => visitor.visit::<monoio_legacy::MonoioLegacy>(),
+        _ => return None,
+    })
+}
+
+/// The limit: what the kernel allows when there is no runtime at all. Not a [`Runtime`]; the cases
+/// that have such a limit know how to find it.
+pub(crate) const RAW: &str = "raw";
+
+/// Ours.
+pub(crate) const TULIPA: &str = "tulipa";
+
+/// Ours on its second reactor.
+pub(crate) const TULIPA_POLL: &str = "tulipa-poll";
+
+/// Every contender, in the order of the table's columns.
+pub(crate) const ALL: [&str; 10] = [
+    TULIPA,
+    TULIPA_POLL,
+    "tokio-localset",
+    "tokio-local",
+    "smol",
+    "compio",
+    "monoio",
+    "glommio",
+    "monoio-legacy",
+    RAW,
+];
+
+/// Those that need asking for: the reactors that these runtimes use only where there is none
+/// better. (monoio's has its place under callgrind, where io_uring is hard to measure.)
+pub(crate) const ON_REQUEST: [&str; 2] = [TULIPA_POLL, "monoio-legacy"];
+
+/// Whether tulipa is compared with the contender `name`.
+pub(crate) fn is_peer(name: &str) -> bool {
+    ![TULIPA, TULIPA_POLL, RAW].contains(&name)
+}
+
+/// A join handle whose output is a `Result`, for a task that neither panics nor is cancelled.
+pub(crate) struct Joined<H>(H);
+
+impl<H, T, E> Future for Joined<H>
+where
+    H: Future<Output = Result<T, E>> + Unpin,
+    E: Debug,
+{
+    type Output = T;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let result = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(result.expect("benchmark tasks neither panic nor are cancelled"))
+    }
+}
+
+/// A yield for runtimes that have none: wakes itself and is pending once.
+#[derive(Default)]
+pub(crate) struct WakeSelf {
+    woken: bool,
+}
+
+impl Future for WakeSelf {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.woken {
+            return Poll::Ready(());
+        }
+        self.woken = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,77 @@
+//! smol: `LocalExecutor` under `smol::block_on`.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::{TcpListener, TcpStream};
+use smol::{LocalExecutor, Task, Timer};
+
+use super::Runtime;
+use crate::tcp::server;
+
+thread_local! {
+    // Leaked, so that tasks can be spawned from anywhere without a reference count; a child of the
+    // comparison makes one and ends.
+    static EXECUTOR: &'static LocalExecutor<'static> = Box::leak(Box::new(LocalExecutor::new()));
+}
+
+/// smol.
+pub(crate) struct Smol;
+
+impl Runtime for Smol {
+    type Join<T: 'static> = Task<T>;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        smol::block_on(EXECUTOR.with(|executor| *executor).run(future))
+    }
+
+    #[inline]
+    fn spawn<F>(future: F) -> Self::Join<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        EXECUTOR.with(|executor| executor.spawn(future))
+    }
+
+    #[inline]
+    fn detach<F>(future: F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        Self::spawn(future).detach();
+    }
+
+    #[inline]
+    fn yield_now() -> impl Future<Output = ()> {
+        smol::future::yield_now()
+    }
+
+    #[inline]
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        let timer = Timer::after(duration);
+        async {
+            timer.await;
+        }
+    }
+
+    async fn serve(buffer_bytes: usize) -> io::Result<()> {
+        let listener = TcpListener::bind(server::ANY_PORT).await?;
+        server::announce(&listener, listener.local_addr()?)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            Self::detach(echo(stream, buffer_bytes));
+        }
+    }
+}
+
+async fn echo(mut stream: TcpStream, buffer_bytes: usize) {
+    let mut buffer = vec![0; buffer_bytes];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}

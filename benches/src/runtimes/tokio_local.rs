@@ -1,0 +1,52 @@
+//! tokio, `LocalRuntime`: a current-thread runtime whose own spawn takes `!Send` futures.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::runtime::LocalRuntime;
+use tokio::task::JoinHandle;
+
+use super::{Joined, Runtime, tokio_net};
+
+/// tokio's newer way to run `!Send` futures.
+pub(crate) struct TokioLocal;
+
+impl Runtime for TokioLocal {
+    type Join<T: 'static> = Joined<JoinHandle<T>>;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        LocalRuntime::new().expect("tokio starts").block_on(future)
+    }
+
+    #[inline]
+    fn spawn<F>(future: F) -> Self::Join<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Joined(tokio::task::spawn_local(future))
+    }
+
+    #[inline]
+    fn detach<F>(future: F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        drop(tokio::task::spawn_local(future));
+    }
+
+    #[inline]
+    fn yield_now() -> impl Future<Output = ()> {
+        tokio::task::yield_now()
+    }
+
+    #[inline]
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        tokio::time::sleep(duration)
+    }
+
+    fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
+        tokio_net::serve(buffer_bytes)
+    }
+}

@@ -1,0 +1,56 @@
+//! tokio, current-thread runtime with a `LocalSet`.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::task::{JoinHandle, LocalSet};
+
+use super::{Joined, Runtime, tokio_net};
+
+/// tokio's oldest way to run `!Send` futures.
+pub(crate) struct TokioLocalSet;
+
+impl Runtime for TokioLocalSet {
+    type Join<T: 'static> = Joined<JoinHandle<T>>;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("tokio starts");
+        LocalSet::new().block_on(&runtime, future)
+    }
+
+    #[inline]
+    fn spawn<F>(future: F) -> Self::Join<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Joined(tokio::task::spawn_local(future))
+    }
+
+    #[inline]
+    fn detach<F>(future: F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        drop(tokio::task::spawn_local(future));
+    }
+
+    #[inline]
+    fn yield_now() -> impl Future<Output = ()> {
+        tokio::task::yield_now()
+    }
+
+    #[inline]
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        tokio::time::sleep(duration)
+    }
+
+    fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
+        tokio_net::serve(buffer_bytes)
+    }
+}

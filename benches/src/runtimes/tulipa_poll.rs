@@ -1,0 +1,56 @@
+//! tulipa on the reactor that is made of `poll(2)`.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tulipa::runtime::Runner;
+
+use super::Runtime;
+use super::tulipa_rt::Tulipa;
+
+/// tulipa where there is nothing better than `poll(2)`.
+pub(crate) struct TulipaPoll;
+
+impl Runtime for TulipaPoll {
+    type Join<T: 'static> = <Tulipa as Runtime>::Join<T>;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        Runner::builder()
+            .reactor("poll")
+            .build()
+            .expect("tulipa starts")
+            .run(future)
+    }
+
+    #[inline]
+    fn spawn<F>(future: F) -> Self::Join<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Tulipa::spawn(future)
+    }
+
+    #[inline]
+    fn detach<F>(future: F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        Tulipa::detach(future);
+    }
+
+    #[inline]
+    fn yield_now() -> impl Future<Output = ()> {
+        Tulipa::yield_now()
+    }
+
+    #[inline]
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        Tulipa::sleep(duration)
+    }
+
+    fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
+        Tulipa::serve(buffer_bytes)
+    }
+}

@@ -1,0 +1,68 @@
+//! tulipa, on its default reactor (or the one that `TULIPA_REACTOR` names).
+
+use std::future::Future;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use tulipa::net::{TcpListener, TcpStream};
+use tulipa::task::JoinHandle;
+
+use super::{Joined, Runtime};
+use crate::tcp::server;
+
+/// tulipa.
+pub(crate) struct Tulipa;
+
+impl Runtime for Tulipa {
+    type Join<T: 'static> = Joined<JoinHandle<T>>;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        tulipa::run(future)
+    }
+
+    #[inline]
+    fn spawn<F>(future: F) -> Self::Join<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Joined(tulipa::spawn(future))
+    }
+
+    #[inline]
+    fn detach<F>(future: F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        drop(tulipa::spawn(future));
+    }
+
+    #[inline]
+    fn yield_now() -> impl Future<Output = ()> {
+        tulipa::yield_now()
+    }
+
+    #[inline]
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        tulipa::sleep(duration)
+    }
+
+    async fn serve(buffer_bytes: usize) -> io::Result<()> {
+        let listener = TcpListener::bind(server::ANY_PORT).await?;
+        server::announce(&listener.as_fd(), listener.local_addr()?)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            Self::detach(echo(stream, buffer_bytes));
+        }
+    }
+}
+
+async fn echo(mut stream: TcpStream, buffer_bytes: usize) {
+    let mut buffer = vec![0; buffer_bytes];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! System calls per message of the echo servers, counted by strace.
+//!
+//! Each count is the difference of two runs, so that start and connections cancel out. Messages
+//! come in waves, one on each connection, when the server has gone to sleep. As strace slows the
+//! server down, all of a wave is there when it looks: the calls that are shared between messages
+//! (polls, ring entries) come out lower than in life, those that each message takes are exact.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use crate::cases::tcp::EchoLoad;
+use crate::report::short;
+use crate::rounds::{Plan, present};
+use crate::tcp::load::Echo;
+use crate::tcp::server::Server;
+
+/// Counts for all contenders, and prints the table.
+pub(crate) fn count(plan: &Plan) -> ExitCode {
+    if !Command::new("strace")
+        .arg("-V")
+        .output()
+        .is_ok_and(|out| out.status.success())
+    {
+        eprintln!("strace is not installed: nothing is counted");
+        return ExitCode::FAILURE;
+    }
+    let (contenders, _) = present(plan.contenders());
+    println!("System calls of the echo server per message of 64 B, by strace.\n");
+    println!("| connections | contender | all | of these failed | which |");
+    println!("|---:|---|---:|---:|---|");
+    for (connections, waves) in LOADS {
+        for runtime in &contenders {
+            let load = EchoLoad::small(connections);
+            eprintln!("{connections} connections, {runtime}");
+            match per_message(runtime, load, waves) {
+                Ok(calls) => println!("| {connections} | {runtime} | {} |", describe(&calls)),
+                Err(error) => println!("| {connections} | {runtime} | skipped | | {error} |"),
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Connections, and the two numbers of waves whose difference is asked about.
+const LOADS: [(usize, (u64, u64)); 3] = [(1, (10, 110)), (50, (10, 110)), (1_000, (2, 12))];
+
+/// How often a system call was made, and how often it failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Calls {
+    made: f64,
+    failed: f64,
+}
+
+fn describe(calls: &BTreeMap<String, Calls>) -> String {
+    let made: f64 = calls.values().map(|calls| calls.made).sum();
+    let failed: f64 = calls.values().map(|calls| calls.failed).sum();
+    let mut which: Vec<_> = calls
+        .iter()
+        .filter(|(_, calls)| calls.made >= RARE)
+        .collect();
+    which.sort_by(|a, b| b.1.made.total_cmp(&a.1.made));
+    let which = which.into_iter().map(|(name, calls)| match calls.failed {
+        failed if failed >= RARE => {
+            format!("{name} {} ({} failed)", short(calls.made), short(failed))
+        }
+        _ => format!("{name} {}", short(calls.made)),
+    });
+    // What the start makes of chance can leave a little less than nothing.
+    let (made, failed) = (short(made.max(0.0)), short(failed.max(0.0)));
+    format!(
+        "{made} | {failed} | {}",
+        which.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// Calls per message that round to nothing.
+const RARE: f64 = 0.005;
+
+fn per_message(
+    runtime: &str,
+    load: EchoLoad,
+    waves: (u64, u64),
+) -> io::Result<BTreeMap<String, Calls>> {
+    let fewer = serve(runtime, load, waves.0)?;
+    let mut calls = serve(runtime, load, waves.1)?;
+    let messages = ((waves.1 - waves.0) * load.connections as u64) as f64;
+    for (name, more) in &mut calls {
+        let fewer = fewer.get(name).copied().unwrap_or_default();
+        more.made = (more.made - fewer.made) / messages;
+        more.failed = (more.failed - fewer.failed) / messages;
+    }
+    Ok(calls)
+}
+
+/// Runs a server under strace for so many waves of messages; all the calls of its whole life.
+fn serve(runtime: &str, load: EchoLoad, waves: u64) -> io::Result<BTreeMap<String, Calls>> {
+    let name = format!("tulipa-benches-strace-{}.txt", std::process::id());
+    let path = env::temp_dir().join(name);
+    let strace = ["strace", "-f", "-c", "-o"].map(OsString::from);
+    let line: Vec<_> = strace
+        .into_iter()
+        .chain([path.clone().into_os_string()])
+        .collect();
+
+    let server = Server::start_under(&line, runtime, load.buffer_bytes)?;
+    let mut echo = Echo::connect(server.address(), load.connections, load.message_bytes)?;
+    echo.waves(waves)?;
+    // The server goes first: how it takes the end of its connections is not the question.
+    server.stop()?;
+    let calls = read_summary(&path);
+    let _ = fs::remove_file(&path); // It lies in the directory for such files anyway.
+    calls
+}
+
+/// Reads what `strace -c` has written: `% time, seconds, usecs/call, calls, [errors,] syscall`.
+fn read_summary(path: &Path) -> io::Result<BTreeMap<String, Calls>> {
+    let summary = fs::read_to_string(path)?;
+    let calls = summary.lines().filter_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (made, failed, name) = match fields[..] {
+            [_, _, _, made, name] => (made, "0", name),
+            [_, _, _, made, failed, name] => (made, failed, name),
+            _ => return None,
+        };
+        // The total is not a call; head and rulers hold no numbers.
+        let calls = Calls {
+            made: made.parse().ok()?,
+            failed: failed.parse().ok()?,
+        };
+        (name != "total").then(|| (name.to_owned(), calls))
+    });
+    Ok(calls.collect())
+}
