@@ -96,6 +96,7 @@ impl Instant {
     /// assert!(Instant::now() >= earlier);
     /// ```
     #[inline]
+    #[doc(alias = "time")]
     pub fn now() -> Instant {
         let frozen = FROZEN_NS.get();
         if frozen != 0 {

@@ -69,6 +69,8 @@ impl fmt::Display for ExceptionContext<'_> {
 }
 
 /// Hears of failures that nobody else looks at.
+#[doc(alias = "call_exception_handler")]
+#[doc(alias = "default_exception_handler")]
 pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext<'_>)>;
 
 /// Tells the running loop's exception handler of a failure in the running task; outside of a loop

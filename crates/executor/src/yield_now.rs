@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 ///
 /// # Cancel safety
 /// Safe: it holds nothing.
+#[doc(alias = "sleep(0)")]
 pub fn yield_now() -> YieldNow {
     YieldNow { has_yielded: false }
 }

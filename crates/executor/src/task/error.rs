@@ -12,6 +12,7 @@ use crate::report::panic_message;
 use crate::task::cell::Panic;
 
 /// The task has no value: it was cancelled, or it panicked.
+#[doc(alias = "CancelledError")]
 pub struct JoinError {
     id: TaskId,
     spawned_at: &'static Location<'static>,

@@ -33,6 +33,7 @@ use crate::task::header::{Flags, TaskRef};
 /// Safe. The result stays with the handle until a poll returns it. When it does, the task's future has
 /// been dropped, with all it held.
 #[must_use = "a task goes on when its handle is dropped: `drop(handle)` says that you mean it"]
+#[doc(alias = "Task")]
 pub struct JoinHandle<T> {
     /// Valid while the `HANDLE` flag is set, which this handle clears when it is dropped.
     task: TaskRef,
@@ -65,6 +66,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// Whether the task has ended, in whatever way.
+    #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
         self.task.header().flags.get().has(Flags::COMPLETE)
     }

@@ -28,6 +28,9 @@ use crate::task::join::JoinHandle;
 /// Outside of a loop; [`try_spawn`] says so instead.
 #[track_caller]
 #[inline]
+#[doc(alias = "create_task")]
+#[doc(alias = "ensure_future")]
+#[doc(alias = "spawn_local")]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,

@@ -45,6 +45,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # Cancel safety
 /// Safe. Dropping it removes the timer.
 #[track_caller]
+#[doc(alias = "delay_until")]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     match try_sleep_until(deadline) {
         Ok(sleep) => sleep,

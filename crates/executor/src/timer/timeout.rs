@@ -26,6 +26,7 @@ use crate::timer::sleep::Sleep;
 ///
 /// # Cancel safety
 /// As safe as `future`.
+#[doc(alias = "wait_for")]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
     Timeout::new(future.into_future(), Limit::After(duration))
 }
@@ -120,6 +121,7 @@ impl<F> fmt::Debug for Timeout<F> {
 
 /// The time that [`timeout`] gave a future is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias = "TimeoutError")]
 pub struct Elapsed {
     _private: (),
 }

@@ -62,6 +62,8 @@ impl TcpStream {
     ///
     /// # References
     /// connect(2), POSIX.1-2024.
+    #[doc(alias = "open_connection")]
+    #[doc(alias = "create_connection")]
     pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
         let mut last_error = None;
         for addr in resolve(addr).await? {
