@@ -1,7 +1,6 @@
 //! tulipa is asyncio for Rust: one thread, one event loop, and futures, tasks, timers and sockets on it.
 //!
-//! Work that never leaves a thread needs no `Send`, no `'static`-by-`Arc`, no locks and no atomics. A
-//! tulipa program shares data between tasks with [`Rc`](std::rc::Rc) and [`Cell`](std::cell::Cell), and
+//! Work that never leaves a thread needs no `Send`, no `Arc`, no locks and no atomics. A tulipa program shares data between tasks with [`Rc`](std::rc::Rc) and [`Cell`](std::cell::Cell), and
 //! its tasks run in a guaranteed order: first ready, first run.
 //!
 //! # Start

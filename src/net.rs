@@ -13,16 +13,41 @@
 //!     let listener = TcpListener::bind("127.0.0.1:8888").await?;
 //!     loop {
 //!         let (mut stream, _) = listener.accept().await?;
-//!         tulipa::spawn(async move {
+//!         drop(tulipa::spawn(async move {
 //!             let mut buf = vec![0; 16 * 1024];
 //!             while let Ok(count @ 1..) = stream.read(&mut buf).await {
 //!                 if stream.write_all(&buf[..count]).await.is_err() {
 //!                     break;
 //!                 }
 //!             }
-//!         });
+//!         }));
 //!     }
 //! }
+//! ```
+//!
+//! Lines, with the adaptors of the `futures-lite` crate over the traits of `futures-io`:
+//! ```
+//! use futures_lite::io::{AsyncBufReadExt, BufReader};
+//! use futures_lite::stream::StreamExt;
+//! use tulipa::net::{TcpListener, TcpStream};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! # tulipa::run(async {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let mut client = TcpStream::connect(listener.local_addr()?).await?;
+//! client.write_all(b"one\ntwo\n").await?;
+//! drop(client);
+//!
+//! let (stream, _) = listener.accept().await?;
+//! let mut lines = BufReader::new(stream).lines();
+//! let mut received = Vec::new();
+//! while let Some(line) = lines.next().await {
+//!     received.push(line?);
+//! }
+//! assert_eq!(received, ["one", "two"]);
+//! # Ok(())
+//! # })
+//! # }
 //! ```
 
 pub use tulipa_net::{

@@ -15,7 +15,7 @@
 //! # });
 //! ```
 
-pub use tulipa_executor::YieldNow;
 pub use tulipa_executor::task::{
-    AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, TaskId, id, try_id,
+    AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, TaskId, id, spawn, try_id, try_spawn,
 };
+pub use tulipa_executor::{YieldNow, yield_now};

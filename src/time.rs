@@ -18,6 +18,24 @@
 //! }
 //! # fn main() {}
 //! ```
+//!
+//! Waiting for another thread, another process or the network does not hold the clock: a timeout around
+//! it fires as soon as the loop has nothing else to do. Paused time is for what happens inside the loop.
+//!
+//! # Examples
+//! ```
+//! use std::time::Duration;
+//!
+//! # tulipa::run(async {
+//! let slow = std::future::pending::<()>();
+//! assert!(tulipa::timeout(Duration::from_millis(1), slow).await.is_err());
+//!
+//! let mut interval = tulipa::interval(Duration::from_millis(1));
+//! for _ in 0..3 {
+//!     interval.tick().await; // At once, then after 1 ms, then after 2 ms.
+//! }
+//! # });
+//! ```
 
 pub use tulipa_executor::Instant;
 pub use tulipa_executor::timer::{

@@ -6,7 +6,7 @@ mod runner;
 use std::future::Future;
 
 pub use runner::{Builder, Runner};
-pub use tulipa_executor::executor::{CLOCK_INTERVAL, NestedLoop};
+pub use tulipa_executor::executor::NestedLoop;
 pub use tulipa_executor::report::{ExceptionContext, ExceptionHandler, ExceptionKind};
 
 /// The reactor: what waits for the operating system.
@@ -16,6 +16,7 @@ pub use tulipa_executor::report::{ExceptionContext, ExceptionHandler, ExceptionK
 /// [`Builder::reactor`](super::runtime::Builder::reactor), by name or with a [`Reactor`](reactor::Reactor)
 /// of its own.
 pub mod reactor {
+    pub use tulipa_base::clock::{View, set_view};
     pub use tulipa_reactor::backend::{VARIABLE, names};
     pub use tulipa_reactor::reactor::{Event, Interest, Reactor, Readiness, Token, Wait, Wakeup};
     pub use tulipa_reactor::{Choice, Source};

@@ -62,24 +62,23 @@ impl Runner {
     pub fn run<F: Future>(&mut self, future: F) -> F::Output {
         match self.try_run(future) {
             Ok(output) => output,
-            Err(error) => panic!("tulipa: the reactor failed: {error}"),
+            Err(error) => panic!("tulipa: {error}"),
         }
     }
 
     /// Runs the loop until `future` is complete, and returns its value.
     ///
     /// # Errors
-    /// What the operating system says when it refuses to wait for events. The future is dropped then;
-    /// tasks stay, and another run may be tried.
+    /// - When a loop runs on this thread already: an error with [`NestedLoop`](crate::runtime::NestedLoop) inside.
+    /// - What the operating system says when it refuses to wait for events.
+    ///
+    /// The future is dropped then; tasks stay, and another run may be tried.
     ///
     /// # Panics
-    /// - When a loop runs on this thread already.
-    /// - When `future` panics, with its payload.
+    /// When `future` panics, with its payload.
     #[track_caller]
     pub fn try_run<F: Future>(&mut self, future: F) -> io::Result<F::Output> {
-        if let Err(nested) = Executor::<Parked>::ensure_no_loop() {
-            panic!("{nested}");
-        }
+        Executor::<Parked>::ensure_no_loop().map_err(io::Error::other)?;
         let _entered = self.driver.enter();
         self.executor
             .as_ref()
@@ -146,7 +145,7 @@ impl Builder {
 
     /// How many polls go by, while tasks are ready all the time, until sockets and timers are looked
     /// at. Default: 256, or as many as fit into 500 µs. Fewer make busy loops slow, by a system call
-    /// each time; more make sockets and timers wait.
+    /// each time; more make sockets and timers wait, up to those 500 µs.
     pub fn polls_per_park(mut self, polls: u32) -> Builder {
         self.config.polls_per_park = polls;
         self
@@ -154,7 +153,12 @@ impl Builder {
 
     /// Hears of failures that nobody else looks at: a panic in a task whose handle was dropped, a
     /// destructor that panics, a listener that has run out of descriptors. By default they are written
-    /// to standard error, a line each.
+    /// to standard error, a line each; also where the handler itself panics.
+    ///
+    /// A panic whose handle is kept is told when that handle is dropped without having been awaited.
+    /// Rust's own panic hook runs as well, at the moment of the panic, and prints its message unless the
+    /// program has set another ([`std::panic::set_hook`]). An `Err` that a detached task returns is a
+    /// value like any other: it is dropped. With `panic = "abort"` nothing is caught.
     #[doc(alias = "set_exception_handler")]
     pub fn exception_handler(
         mut self,

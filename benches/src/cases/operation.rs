@@ -1,13 +1,17 @@
 //! Operations that can be repeated any number of times: how they are timed.
 //!
 //! The same code is timed by the comparison and counted by callgrind (`instructions`).
+//!
+//! Time here is CPU time of the process. None of these operations waits for anything, so on an idle
+//! machine it is what a wall clock shows; on a busy one it leaves out the time slices of others.
 
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Scale, run_as_task};
+use crate::measure::cpu_time::CpuClock;
 use crate::measure::pinning::{self, Place};
 use crate::runtimes::{Runtime, Visitor};
 use crate::stats;
@@ -48,7 +52,7 @@ const CALIBRATED: Duration = Duration::from_millis(10);
 /// Batches of a calibrated length.
 const BATCHES: usize = 15;
 
-/// Runs the operation `O` as a task and answers with the median of its batches, in ns.
+/// Runs the operation `O` as a task and answers with the median of its batches, in nanoseconds.
 pub(super) struct Timed<O> {
     scale: Scale,
     operation: PhantomData<O>,
@@ -83,9 +87,8 @@ impl<O: Operation> Visitor for Timed<O> {
             };
             let mut ns_per_operation = Vec::with_capacity(batches);
             for _ in 0..batches {
-                let start = Instant::now();
-                O::perform::<R>(operations).await;
-                ns_per_operation.push(start.elapsed().as_secs_f64() * 1e9 / operations as f64);
+                let batch = time_batch::<O, R>(operations).await;
+                ns_per_operation.push(batch.as_secs_f64() * 1e9 / operations as f64);
             }
             drop(background);
             stats::median(&ns_per_operation)
@@ -98,13 +101,18 @@ async fn calibrate<O: Operation, R: Runtime>(scale: Scale) -> u64 {
     let target = CALIBRATED / scale.pick(1, 5);
     let mut operations = 1_000;
     loop {
-        let start = Instant::now();
-        O::perform::<R>(operations).await;
-        if start.elapsed() >= target {
+        if time_batch::<O, R>(operations).await >= target {
             return operations;
         }
         operations *= 2;
     }
+}
+
+async fn time_batch<O: Operation, R: Runtime>(operations: u64) -> Duration {
+    let clock = CpuClock::own();
+    let start = clock.read().expect("a process can read its own clock");
+    O::perform::<R>(operations).await;
+    clock.read().expect("as above") - start
 }
 
 /// Runs the operation `O` `count` times as a task, without a look at the clock.

@@ -17,13 +17,16 @@ use std::time::Duration;
 ///
 /// # Examples
 /// ```
+/// # mod tulipa { pub mod time { pub use tulipa_base::Instant; } }
 /// use std::time::Duration;
-/// use tulipa_base::Instant;
+/// use tulipa::time::Instant;
+/// # fn main() {
 ///
 /// let now = Instant::now();
 /// assert_eq!((now + Duration::from_millis(5)) - now, Duration::from_millis(5));
 /// assert_eq!(now + Duration::MAX, Instant::FAR_FUTURE);
 /// assert_eq!(now - (now + Duration::from_secs(1)), Duration::ZERO);
+/// # }
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant {

@@ -313,3 +313,12 @@ pub(crate) fn panic_outside(caller: &Location<'_>) -> ! {
          #[tulipa::main], or call this from inside tulipa::run(..)"
     )
 }
+
+/// The same, for a future that was made elsewhere and is polled here.
+#[cold]
+pub(crate) fn panic_polled_outside() -> ! {
+    panic!(
+        "no tulipa event loop runs on this thread, where a timer is awaited: start the program with \
+         #[tulipa::main], or await it inside tulipa::run(..)"
+    )
+}

@@ -8,7 +8,7 @@
 //! - [`park`]: what the executor asks of whoever waits for the operating system.
 //! - [`task`]: the task's block of memory, its wakers and its [`JoinHandle`].
 //! - [`timer`]: the wheel, and [`Sleep`], [`Timeout`], [`Interval`] on it; the pausable clock.
-//! - [`mod@yield_now`]: giving the others a turn. [`report`]: failures that nobody else looks at.
+//! - [`yield_now()`]: giving the others a turn. [`report`]: failures that nobody else looks at.
 //! - `core` (private): the state of one loop, and which thread owns it; `inject` (private): what
 //!   other threads send; `ready_queue` (private).
 //!
@@ -21,7 +21,6 @@ pub mod park;
 pub mod report;
 pub mod task;
 pub mod timer;
-pub mod yield_now;
 
 mod biased_count;
 mod core;
@@ -30,6 +29,7 @@ mod inject;
 mod loom_models;
 mod ready_queue;
 mod shim;
+mod yield_now;
 
 pub use executor::{Config, Executor, NestedLoop};
 pub use park::{Park, Unpark, Wait};

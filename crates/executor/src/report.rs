@@ -77,16 +77,21 @@ pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext<'_>)>;
 /// the default handler.
 pub fn report(kind: ExceptionKind, message: &str) {
     let task = tulipa_base::current::task_id();
-    let context = ExceptionContext {
-        kind,
-        message,
-        task,
-        task_name: None,
-        spawned_at: None,
-    };
     core::with_current(|core| {
+        if let (Some(core), Some(id)) = (core, task)
+            && let Some(task) = core.tasks.find(id)
+        {
+            return core.report_task(kind, task, message);
+        }
+        let context = ExceptionContext {
+            kind,
+            message,
+            task,
+            task_name: None,
+            spawned_at: None,
+        };
         core.and_then(|core| core.exception_handler())
-            .tell(&context)
+            .tell(&context);
     });
 }
 

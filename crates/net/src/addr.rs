@@ -10,6 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 /// Strings must hold an IP address: host names are not looked up by this version.
 ///
 /// The trait is sealed, so that looking names up can be added to it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an address",
+    note = "write \"127.0.0.1:8080\", (\"127.0.0.1\", 8080), a SocketAddr, or a reference to a slice of them"
+)]
 pub trait ToSocketAddrs: sealed::Resolve {}
 
 impl<A: sealed::Resolve + ?Sized> ToSocketAddrs for A {}

@@ -1,14 +1,4 @@
-//! What a backend must do: the [`Reactor`] trait.
-//!
-//! # Contract
-//! 1. A source is registered under a [`Token`] with an [`Interest`]. Until it is deregistered, each
-//!    time it becomes ready in a direction of interest, some later [`Reactor::poll`] reports it.
-//! 2. Readiness is told on its edge: once reported, a direction need not be reported again before
-//!    [`Reactor::rearm`] was called for it, after an operation had found it not ready. A source that is
-//!    ready when it is registered or rearmed is reported.
-//! 3. Reporting more, or a source that is not ready, is allowed: whoever acts on it tries.
-//! 4. After `deregister`, the token is not reported by later polls.
-//! 5. `poll` returns at once when the unparker was used since the last poll.
+//! What a backend must do: the [`Reactor`] trait, and the words it speaks.
 
 use std::fmt;
 use std::io;
@@ -122,7 +112,16 @@ pub enum Wait {
     Forever,
 }
 
-/// Waits for the operating system. See the module for the contract.
+/// Waits for the operating system: the contract of a backend.
+///
+/// 1. A source is registered under a [`Token`] with an [`Interest`]. Until it is deregistered, each
+///    time it becomes ready in a direction of interest, some later [`Reactor::poll`] reports it.
+/// 2. Readiness is told on its edge: once reported, a direction need not be reported again before
+///    [`Reactor::rearm`] was called for it, after an operation had found it not ready. A source that is
+///    ready when it is registered or rearmed is reported.
+/// 3. Reporting more, or a source that is not ready, is allowed: whoever acts on it tries.
+/// 4. After `deregister`, the token is not reported by later polls.
+/// 5. `poll` returns at once when the waker was used since the last poll.
 pub trait Reactor {
     /// The backend's name, as in `TULIPA_REACTOR`.
     fn name(&self) -> &'static str;
@@ -167,7 +166,7 @@ pub trait Reactor {
     fn waker(&self) -> Arc<dyn Wakeup>;
 
     /// The time. A backend that owns time (a simulator) answers with its own, and sets the thread's
-    /// view of the clock accordingly ([`tulipa_base::clock::set_view`]).
+    /// view of the clock accordingly (`tulipa::runtime::reactor::set_view`).
     fn now(&self) -> Instant {
         Instant::now()
     }

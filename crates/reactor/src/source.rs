@@ -4,6 +4,9 @@ use mio::event;
 
 /// Something the operating system reports readiness for.
 ///
+/// A backend of one's own on Unix needs its descriptor only. `as_mio` is for backends on the mio crate,
+/// version 1.
+///
 /// On Unix this is any descriptor, as [`Descriptor`]. On Windows only mio can watch a socket, and only
 /// one of mio's own types.
 #[cfg(unix)]

@@ -10,11 +10,13 @@ use tulipa_base::TaskId;
 
 use crate::report::panic_message;
 use crate::task::cell::Panic;
+use crate::task::header::TaskRef;
 
 /// The task has no value: it was cancelled, or it panicked.
 #[doc(alias = "CancelledError")]
 pub struct JoinError {
     id: TaskId,
+    name: Option<Box<str>>,
     spawned_at: &'static Location<'static>,
     cause: Cause,
 }
@@ -30,33 +32,40 @@ enum Cause {
 }
 
 impl JoinError {
-    pub(crate) fn cancelled(id: TaskId, spawned_at: &'static Location<'static>) -> JoinError {
-        JoinError {
-            id,
-            spawned_at,
-            cause: Cause::Cancelled,
-        }
+    pub(crate) fn cancelled(task: TaskRef) -> JoinError {
+        JoinError::new(task, Cause::Cancelled)
     }
 
-    pub(crate) fn panicked(
-        id: TaskId,
-        spawned_at: &'static Location<'static>,
-        payload: Panic,
-    ) -> JoinError {
+    pub(crate) fn panicked(task: TaskRef, payload: Panic) -> JoinError {
         let message = panic_message(&*payload).into();
-        JoinError {
-            id,
-            spawned_at,
-            cause: Cause::Panicked {
+        JoinError::new(
+            task,
+            Cause::Panicked {
                 message,
                 payload: Mutex::new(payload),
             },
+        )
+    }
+
+    fn new(task: TaskRef, cause: Cause) -> JoinError {
+        let header = task.header();
+        let name = header.with_name(|name| name.map(Box::from));
+        JoinError {
+            id: header.id,
+            name,
+            spawned_at: header.spawned_at,
+            cause,
         }
     }
 
     /// The id of the task.
     pub fn id(&self) -> TaskId {
         self.id
+    }
+
+    /// The task's name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// Where the task was spawned.
@@ -111,7 +120,11 @@ impl JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {} spawned at {} ", self.id, self.spawned_at)?;
+        write!(f, "task {} ", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, "'{name}' ")?;
+        }
+        write!(f, "spawned at {} ", self.spawned_at)?;
         match &self.cause {
             Cause::Cancelled => f.write_str("was cancelled"),
             Cause::Panicked { message, .. } => write!(f, "panicked: {message}"),

@@ -117,9 +117,9 @@ impl<T> JoinHandle<T> {
         if flags.has(Flags::PANICKED) {
             // SAFETY: the task is complete with a payload that was not taken. `TAKEN` is set.
             let payload = unsafe { (header.vtable.take_panic)(self.task) };
-            return JoinError::panicked(header.id, header.spawned_at, payload);
+            return JoinError::panicked(self.task, payload);
         }
-        JoinError::cancelled(header.id, header.spawned_at)
+        JoinError::cancelled(self.task)
     }
 }
 
@@ -179,6 +179,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
         let header = self.task.header();
         f.debug_struct("JoinHandle")
             .field("id", &header.id)
+            .field("name", &self.name())
             .field("spawned_at", &format_args!("{}", header.spawned_at))
             .field("state", &header.flags.get())
             .finish_non_exhaustive()

@@ -55,7 +55,8 @@ pub(crate) use spawn::{RootFuture, RootState};
 ///
 /// # Examples
 /// ```
-/// assert!(tulipa_executor::task::try_id().is_none());
+/// # use tulipa_executor as tulipa;
+/// assert!(tulipa::task::try_id().is_none());
 /// ```
 pub fn try_id() -> Option<TaskId> {
     tulipa_base::current::task_id()

@@ -3,6 +3,8 @@
 //! A doubly linked list through the tasks' headers, so that entering and leaving cost a few plain
 //! writes and no allocation.
 
+use tulipa_base::TaskId;
+
 use crate::shim::Cell;
 use crate::task::TaskRef;
 
@@ -52,6 +54,19 @@ impl Registry {
     /// The oldest unfinished task.
     pub(crate) fn first(&self) -> Option<TaskRef> {
         self.oldest.get()
+    }
+
+    /// The unfinished task of this id. Looks through all of them: for failures, not for daily use.
+    #[cold]
+    pub(crate) fn find(&self, id: TaskId) -> Option<TaskRef> {
+        let mut next = self.oldest.get();
+        while let Some(task) = next {
+            if task.header().id == id {
+                return Some(task);
+            }
+            next = task.header().younger.get();
+        }
+        None
     }
 
     pub(crate) fn len(&self) -> usize {

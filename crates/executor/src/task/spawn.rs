@@ -21,8 +21,9 @@ use crate::task::join::JoinHandle;
 
 /// Starts a task: it runs beside the others from the next turn on.
 ///
-/// The future need not be `Send`: it stays on this thread. The task is a child of the loop. Dropping
-/// the handle detaches it; when the loop closes, tasks that are left are dropped.
+/// The future need not be `Send`: it stays on this thread. It must own what it uses (`async move`, with
+/// an `Rc` of what is shared); only the main future of a run may borrow. The task is a child of the
+/// loop. Dropping the handle detaches it (`drop(spawn(..))` says that you mean it); when the loop closes, tasks that are left are dropped.
 ///
 /// # Panics
 /// Outside of a loop; [`try_spawn`] says so instead.
@@ -93,7 +94,7 @@ impl Builder {
         Builder::default()
     }
 
-    /// Names the task, for reports and dumps.
+    /// Names the task, for reports and errors.
     pub fn name(mut self, name: impl Into<Box<str>>) -> Builder {
         self.name = Some(name.into());
         self

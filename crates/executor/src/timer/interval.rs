@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tulipa_base::Instant;
 
-use crate::timer::sleep::sleep_until;
+use crate::timer::sleep::Sleep;
 
 /// Ticks every `period`, the first time at once.
 ///
@@ -63,7 +63,7 @@ impl Interval {
     /// Safe. A tick that was not returned is still to come.
     pub async fn tick(&mut self) -> Instant {
         let due = self.next;
-        sleep_until(due).await;
+        Sleep::new(due).await;
         let now = Instant::now();
         self.next = self.after(due, now);
         due

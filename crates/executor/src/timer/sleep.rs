@@ -21,7 +21,7 @@ use crate::timer::wheel::Entry;
 /// Waits for `duration`, counted from this call.
 ///
 /// A zero duration lets everything that is ready run first, like [`yield_now`](crate::yield_now()).
-/// One that ends beyond what the clock can count (584 years) means never.
+/// One that ends beyond what the clock can count (511 years from the start) means never.
 ///
 /// # Panics
 /// Outside of a loop.
@@ -160,7 +160,7 @@ impl Future for Sleep {
             match core::current() {
                 Some(core) if !core.get().is_closing() => this.link(core),
                 Some(_) => {} // A loop that is closing turns no more.
-                None => core::panic_outside(Location::caller()),
+                None => core::panic_polled_outside(),
             }
             return Poll::Pending;
         }

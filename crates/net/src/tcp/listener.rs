@@ -38,8 +38,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// # Examples
 /// ```no_run
+/// # mod tulipa { pub mod net { pub use tulipa_net::*; } }
+/// # fn main() {}
 /// # async fn f() -> std::io::Result<()> {
-/// use tulipa_net::TcpListener;
+/// use tulipa::net::TcpListener;
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0").await?;
 /// println!("listening on {}", listener.local_addr()?);
@@ -69,7 +71,8 @@ impl TcpListener {
     /// - `PermissionDenied`: the port is privileged.
     /// - `InvalidInput`: `addr` is not an address.
     ///
-    /// The message names the address; the error's source is the system's own.
+    /// The message names the address; the error's source is the system's own. Of several addresses the
+    /// first error is returned.
     ///
     /// # Cancel safety
     /// Safe: it does not wait.

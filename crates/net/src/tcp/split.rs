@@ -115,6 +115,14 @@ macro_rules! reading_half {
             pub fn peer_addr(&self) -> io::Result<SocketAddr> {
                 self.inner.peer_addr()
             }
+
+            /// The address of this side.
+            ///
+            /// # Errors
+            /// What the operating system says.
+            pub fn local_addr(&self) -> io::Result<SocketAddr> {
+                self.inner.local_addr()
+            }
         }
     };
 }
@@ -166,6 +174,22 @@ macro_rules! writing_half {
             /// Not safe, as there.
             pub fn write_all(&mut self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
                 self.inner.write_all(buf)
+            }
+
+            /// The address of the peer.
+            ///
+            /// # Errors
+            /// `NotConnected`, when the connection is gone.
+            pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+                self.inner.peer_addr()
+            }
+
+            /// The address of this side.
+            ///
+            /// # Errors
+            /// What the operating system says.
+            pub fn local_addr(&self) -> io::Result<SocketAddr> {
+                self.inner.local_addr()
             }
 
             /// Ends the direction: the peer reads the end of the stream.

@@ -25,13 +25,19 @@ use crate::tcp::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 /// Reads and writes try at once, and wait only when the kernel says so. `TCP_NODELAY` is set, unlike
 /// in std and tokio: small writes are sent without waiting for more.
 ///
+/// A stream that has had to wait belongs to the loop it waited in: awaiting it in another one panics, and
+/// is an error once its loop is closed. [`into_std`](TcpStream::into_std) and
+/// [`from_std`](TcpStream::from_std) move it.
+///
 /// Dropping the stream closes the connection. Bytes that were written are still delivered, unless the
 /// peer's bytes were not all read: then the system resets the connection.
 ///
 /// # Examples
 /// ```no_run
+/// # mod tulipa { pub mod net { pub use tulipa_net::*; } }
+/// # fn main() {}
 /// # async fn f() -> std::io::Result<()> {
-/// use tulipa_net::TcpStream;
+/// use tulipa::net::TcpStream;
 ///
 /// let mut stream = TcpStream::connect("127.0.0.1:8888").await?;
 /// stream.write_all(b"hello").await?;
@@ -118,7 +124,7 @@ impl TcpStream {
     /// - Anything else recv(2) reports. `WouldBlock` and `Interrupted` never escape.
     ///
     /// # Panics
-    /// When it has to wait outside of a runtime, or in another loop than before.
+    /// When it has to wait outside of a runtime, or in another loop than the stream belongs to.
     ///
     /// # Cancel safety
     /// Safe. Bytes leave the socket only in the poll that returns them; dropping the future loses
@@ -185,7 +191,7 @@ impl TcpStream {
     /// - Anything else send(2) reports. `WouldBlock` and `Interrupted` never escape.
     ///
     /// # Panics
-    /// When it has to wait outside of a runtime, or in another loop than before.
+    /// When it has to wait outside of a runtime, or in another loop than the stream belongs to.
     ///
     /// # Cancel safety
     /// Safe. Bytes are taken only in the poll that says so.
@@ -232,7 +238,7 @@ impl TcpStream {
     /// When the loop is closed or refuses to watch the socket.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Outside of a runtime, or in another loop than the stream belongs to.
     ///
     /// # Cancel safety
     /// Safe: it takes nothing.
@@ -246,7 +252,7 @@ impl TcpStream {
     /// When the loop is closed or refuses to watch the socket.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Outside of a runtime, or in another loop than the stream belongs to.
     ///
     /// # Cancel safety
     /// Safe: it takes nothing.
@@ -460,6 +466,10 @@ impl Inner {
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.source.with(|it| it.peer_addr())
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.source.with(|it| it.local_addr())
     }
 }
 

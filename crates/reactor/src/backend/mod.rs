@@ -94,6 +94,12 @@ impl From<String> for Choice {
     }
 }
 
+impl<R: Reactor + 'static> From<Box<R>> for Choice {
+    fn from(reactor: Box<R>) -> Choice {
+        Choice::Custom(reactor)
+    }
+}
+
 impl From<Box<dyn Reactor>> for Choice {
     fn from(reactor: Box<dyn Reactor>) -> Choice {
         Choice::Custom(reactor)
