@@ -16,6 +16,7 @@
 //! ```
 
 pub use tulipa_executor::task::{
-    AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, TaskId, id, spawn, try_id, try_spawn,
+    AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, Task, TaskId, all, current, id, spawn,
+    try_current, try_id, try_spawn,
 };
 pub use tulipa_executor::{YieldNow, yield_now};

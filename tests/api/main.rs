@@ -7,6 +7,7 @@
 mod support;
 
 mod auto_traits;
+mod cancel;
 mod loop_order;
 mod misuse;
 mod remote_wakers;

@@ -30,6 +30,13 @@ impl TaskId {
         TaskId(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
     }
 
+    /// The id given out `distance` tasks before this one, in the same loop.
+    pub fn before(self, distance: u64) -> TaskId {
+        let bits = self.0.get();
+        let sequence = (bits & SEQUENCE_MASK).wrapping_sub(distance) & SEQUENCE_MASK;
+        TaskId(NonZeroU64::new(bits & !SEQUENCE_MASK | sequence).unwrap_or(NonZeroU64::MIN))
+    }
+
     /// The id as a number, for logs.
     #[inline]
     pub fn as_u64(self) -> u64 {

@@ -29,15 +29,15 @@
 //! Choi, Shull and Torrellas, "Biased reference counting", PACT 2018; the settling is simpler here,
 //! because the owner always knows when it is done.
 
-use crate::shim::{AtomicIsize, Cell, Ordering};
+use crate::shim::{AtomicI32, Cell, Ordering};
 
-const SETTLED: isize = 1;
-const QUEUED: isize = 2;
-const ONE: isize = 4;
+const SETTLED: i32 = 1;
+const QUEUED: i32 = 2;
+const ONE: i32 = 4;
 const SHIFT: u32 = 2;
 
 /// The plain half's value once it has been folded into the word.
-const SETTLED_LOCAL: isize = isize::MIN;
+const SETTLED_LOCAL: i32 = i32::MIN;
 
 /// What giving up a reference obliges the caller to.
 #[must_use]
@@ -60,8 +60,8 @@ pub(crate) enum Unqueued {
 }
 
 pub(crate) struct BiasedCount {
-    local: Cell<isize>,
-    shared: AtomicIsize,
+    local: Cell<i32>,
+    shared: AtomicI32,
 }
 
 impl BiasedCount {
@@ -69,7 +69,7 @@ impl BiasedCount {
     pub(crate) fn new() -> BiasedCount {
         BiasedCount {
             local: Cell::new(0),
-            shared: AtomicIsize::new(0),
+            shared: AtomicI32::new(0),
         }
     }
 
@@ -125,7 +125,7 @@ impl BiasedCount {
     }
 
     #[cold]
-    fn settle_shared(&self, local: isize) -> Release {
+    fn settle_shared(&self, local: i32) -> Release {
         self.local.set(SETTLED_LOCAL);
         let before = self
             .shared
@@ -156,17 +156,17 @@ impl BiasedCount {
     }
 }
 
-/// Ends the process before a count wraps, as `Arc` does. With 64 bits nobody lives to see it; with 32,
-/// a program that forgets half a billion clones of a waker could.
+/// Ends the process before a count wraps, as `Arc` does: a program that forgets a hundred million clones
+/// of one waker gets here. 32 bits keep the block's header small.
 #[inline]
-fn abort_if_absurd(count: isize) {
-    if cfg!(target_pointer_width = "32") && count > isize::MAX / 16 {
+fn abort_if_absurd(count: i32) {
+    if count > i32::MAX / 16 {
         std::process::abort();
     }
 }
 
 /// Whether a step down from the word `before` gave up the last reference.
-fn last_if_settled_at_one(before: isize) -> Release {
+fn last_if_settled_at_one(before: i32) -> Release {
     if before & SETTLED != 0 && before >> SHIFT == 1 {
         Release::Last
     } else {

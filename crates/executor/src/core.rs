@@ -21,11 +21,13 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
-use tulipa_base::TaskId;
+use tulipa_base::{Instant, TaskId};
 
 use crate::biased_count::{BiasedCount, Release};
+use crate::cancel::{Limit, Spot, Tree};
 use crate::inject::Inject;
 use crate::ready_queue::ReadyQueue;
 use crate::report::{
@@ -41,6 +43,16 @@ pub(crate) struct Core {
     pub(crate) tasks: Registry,
     pub(crate) timers: Timers,
     pub(crate) pool: Pool,
+    /// The task whose code is running. Set only while it is on the stack.
+    pub(crate) running: Cell<Option<TaskRef>>,
+    /// Milliseconds on the machine's clock when the loop last looked at it; wraps after 49 days.
+    coarse_ms: Cell<u32>,
+    /// Where in its task's tree the running code is.
+    pub(crate) spot: Cell<Spot>,
+    /// By when the running code must be done.
+    pub(crate) limit: Cell<Limit>,
+    /// Scopes and catch points of all tasks; `None` once the loop is closed.
+    tree: std::cell::RefCell<Option<Rc<Tree>>>,
     loop_number: u16,
     next_sequence: Cell<u64>,
     is_closing: Cell<bool>,
@@ -66,6 +78,11 @@ impl Core {
             tasks: Registry::new(),
             timers,
             pool: Pool::new(),
+            running: Cell::new(None),
+            coarse_ms: Cell::new(0),
+            spot: Cell::new(Spot::ROOT),
+            limit: Cell::new(Limit::NONE),
+            tree: std::cell::RefCell::new(Some(Rc::new(Tree::new()))),
             loop_number: LOOPS.fetch_add(1, Ordering::Relaxed),
             next_sequence: Cell::new(1),
             is_closing: Cell::new(false),
@@ -79,11 +96,43 @@ impl Core {
         CorePtr(NonNull::from(Box::leak(core)))
     }
 
+    /// The id of a new task, and how many ids ago its parent, the running task, got its own: zero where
+    /// none is running, or too long ago to be counted.
     #[inline]
-    pub(crate) fn next_task_id(&self) -> TaskId {
+    pub(crate) fn next_task_id(&self) -> (TaskId, u32) {
         let sequence = self.next_sequence.get();
         self.next_sequence.set(sequence.wrapping_add(1));
-        TaskId::new(self.loop_number, sequence)
+        let id = TaskId::new(self.loop_number, sequence);
+        let distance = match self.running.get() {
+            Some(parent) => id.as_u64() - parent.header().id.as_u64(),
+            None => 0,
+        };
+        (id, u32::try_from(distance).unwrap_or(0))
+    }
+
+    /// See the field.
+    #[inline]
+    pub(crate) fn coarse_ms(&self) -> u32 {
+        self.coarse_ms.get()
+    }
+
+    /// Takes note of the time.
+    #[inline]
+    pub(crate) fn set_coarse(&self, now: Instant) {
+        self.coarse_ms.set((now.as_nanos() / 1_000_000) as u32);
+    }
+
+    /// The loop's scopes and catch points, unless it is closed.
+    pub(crate) fn tree(&self) -> Option<Rc<Tree>> {
+        self.tree.borrow().clone()
+    }
+
+    /// Removes what is left in the tree of a task that completes.
+    #[cold]
+    pub(crate) fn forget_scopes_of(&self, task: TaskRef) {
+        if let Some(tree) = self.tree() {
+            tree.forget(task);
+        }
     }
 
     /// Counts a block that points here. Owner thread only.
@@ -158,6 +207,7 @@ impl Core {
             task.unschedule_finished();
         }
         self.pool.close();
+        drop(self.tree.take());
     }
 
     /// Drops every task, also those that destructors spawn, each in its turn. Where that would have no

@@ -138,6 +138,8 @@ impl<P: Park> Executor<P> {
             future,
             output: Cell::new(None),
         };
+        // Dropped before the future, whose destructors may ask what is running.
+        let _idle = Idle(self.core);
         let outcome = {
             let mut root = RootFuture::spawn(self.core, &mut state, location);
             while !root.handle().is_finished() {
@@ -178,7 +180,7 @@ impl<P: Park> Executor<P> {
     }
 
     /// One turn of the loop. Its stages have the same numbers in `ARCHITECTURE.md`.
-    #[inline]
+    #[inline(always)]
     fn turn(&self) -> io::Result<()> {
         let core = self.core.get();
         // Stages 1 to 4 look outside of the tasks. A loop that is busy with tasks skips them until its
@@ -209,6 +211,7 @@ impl<P: Park> Executor<P> {
     #[inline(never)]
     fn look_outside(&self) -> io::Result<()> {
         let core = self.core.get();
+        core.running.set(None);
         current::set_task_id(None);
         budget::end();
 
@@ -240,7 +243,9 @@ impl<P: Park> Executor<P> {
 
         // 4. Expire the timers that are due.
         if look_at_timers {
-            core.timers.expire(Instant::now());
+            let now = Instant::now();
+            core.set_coarse(now);
+            core.timers.expire(now);
         }
         Ok(())
     }
@@ -283,6 +288,7 @@ impl<P: Park> Executor<P> {
         self.polls_left
             .set(CLOCK_INTERVAL.min(self.polls_per_park - since_park));
         let now = Instant::machine_now();
+        self.core.get().set_coarse(now);
         match self.last_park.get() {
             Some(last_park) => now - last_park >= self.time_per_park,
             None => {
@@ -317,6 +323,16 @@ impl<P: Park> fmt::Debug for Executor<P> {
     }
 }
 
+/// Says, when it is dropped, that no task is running any more.
+struct Idle(CorePtr);
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        self.0.get().running.set(None);
+        current::set_task_id(None);
+    }
+}
+
 /// While it lives, a core is the thread's current one, and the thread sees the loop's time.
 struct Entered {
     core: CorePtr,
@@ -329,6 +345,7 @@ struct Entered {
 impl Entered {
     fn new(core: CorePtr) -> Entered {
         core.get().timers.enter();
+        core.get().running.set(None);
         Entered {
             core,
             _enter: Enter::new(core),

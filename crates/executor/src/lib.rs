@@ -16,6 +16,7 @@
 //! Everything here stays on the thread that made it, but [`std::task::Waker`]: waking, cloning and
 //! dropping wakers is legal on any thread.
 
+pub mod cancel;
 pub mod executor;
 pub mod park;
 pub mod report;

@@ -5,14 +5,14 @@
 mod real {
     pub(crate) use parking_lot::Mutex;
     pub(crate) use std::cell::Cell;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
     pub(crate) use std::thread_local;
 }
 
 #[cfg(loom)]
 mod real {
     pub(crate) use loom::cell::Cell;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicI32, Ordering};
     pub(crate) use loom::thread_local;
 
     /// loom's mutex with parking_lot's signature: no poisoning.

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 use crate::core::CorePtr;
 use crate::report::ExceptionKind;
-use crate::task::header::{Header, TaskRef};
+use crate::task::header::{Extras, Header, TaskRef};
 use crate::task::pool::free_elsewhere;
 
 /// The payload of a caught panic.
@@ -75,11 +75,11 @@ pub(crate) fn allocate<F: Future>(
     core: CorePtr,
     future: F,
     spawned_at: &'static Location<'static>,
-    name: Option<Box<str>>,
+    extras: Option<Box<Extras>>,
 ) -> TaskRef {
     let block = core.get().pool.allocate(Layout::new::<TaskCell<F>>());
     let cell = block.cast::<TaskCell<F>>().as_ptr();
-    let header = Header::new(Steps::<F>::VTABLE, core, spawned_at, name);
+    let header = Header::new(Steps::<F>::VTABLE, core, spawned_at, extras);
     // SAFETY: `cell` points to memory for a `TaskCell<F>` that nobody else uses. Both fields are
     // written in place, so that a large future is copied once.
     unsafe {

@@ -8,11 +8,14 @@ use std::sync::{Mutex, PoisonError};
 
 use tulipa_base::TaskId;
 
+use crate::cancel::CancelReason;
 use crate::report::panic_message;
 use crate::task::cell::Panic;
 use crate::task::header::TaskRef;
 
 /// The task has no value: it was cancelled, or it panicked.
+///
+/// That the awaited task was cancelled does not mean that the one that awaits is: it is a value like any other.
 #[doc(alias = "CancelledError")]
 pub struct JoinError {
     id: TaskId,
@@ -22,7 +25,10 @@ pub struct JoinError {
 }
 
 enum Cause {
-    Cancelled,
+    Cancelled {
+        reason: CancelReason,
+    },
+    Deadlock,
     Panicked {
         message: Box<str>,
         /// In a mutex, which is never locked, so that the error is `Sync`, as `Box<dyn Error>` and
@@ -33,7 +39,13 @@ enum Cause {
 
 impl JoinError {
     pub(crate) fn cancelled(task: TaskRef) -> JoinError {
-        JoinError::new(task, Cause::Cancelled)
+        let reason = task.cancel_reason();
+        JoinError::new(task, Cause::Cancelled { reason })
+    }
+
+    #[cold]
+    pub(crate) fn deadlock(task: TaskRef) -> JoinError {
+        JoinError::new(task, Cause::Deadlock)
     }
 
     pub(crate) fn panicked(task: TaskRef, payload: Panic) -> JoinError {
@@ -73,9 +85,22 @@ impl JoinError {
         self.spawned_at
     }
 
-    /// Whether the task was aborted, or its loop closed, before it had a value.
+    /// Whether the task was cancelled or aborted, or its loop closed, before it had a value.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.cause, Cause::Cancelled)
+        matches!(self.cause, Cause::Cancelled { .. })
+    }
+
+    /// Why the task was cancelled, if it was.
+    pub fn reason(&self) -> Option<&CancelReason> {
+        match &self.cause {
+            Cause::Cancelled { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether a task awaited itself, which would never have ended.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self.cause, Cause::Deadlock)
     }
 
     /// Whether the task panicked.
@@ -87,8 +112,8 @@ impl JoinError {
     /// `(a value that is not text)`.
     pub fn panic_message(&self) -> Option<&str> {
         match &self.cause {
-            Cause::Cancelled => None,
             Cause::Panicked { message, .. } => Some(message),
+            _ => None,
         }
     }
 
@@ -101,7 +126,7 @@ impl JoinError {
             Cause::Panicked { payload, .. } => {
                 Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
             }
-            Cause::Cancelled => Err(self),
+            _ => Err(self),
         }
     }
 
@@ -126,7 +151,11 @@ impl fmt::Display for JoinError {
         }
         write!(f, "spawned at {} ", self.spawned_at)?;
         match &self.cause {
-            Cause::Cancelled => f.write_str("was cancelled"),
+            Cause::Cancelled { reason } if *reason == CancelReason::Requested => {
+                f.write_str("was cancelled")
+            }
+            Cause::Cancelled { reason } => write!(f, "was cancelled: {reason}"),
+            Cause::Deadlock => f.write_str("was awaited by itself, and would never have ended"),
             Cause::Panicked { message, .. } => write!(f, "panicked: {message}"),
         }
     }

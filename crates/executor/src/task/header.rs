@@ -6,16 +6,19 @@ use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
-use std::task::{Context, Waker};
+use std::task::Context;
 
 use tulipa_base::{TaskId, budget, current};
 
 use crate::biased_count::{BiasedCount, Release, Unqueued};
+use crate::cancel::{CancelReason, NodeIndex};
 use crate::core::CorePtr;
 use crate::inject::Message;
 use crate::report::{ExceptionKind, drop_quietly, panic_message};
 use crate::shim::Cell;
 use crate::task::cell::{Panic, Polled, VTable};
+use crate::task::joiner::{Joiner, JoinerSlot};
+use crate::task::waits::Waits;
 use crate::task::waker;
 
 /// A task's state, as the owner thread sees it. See the module's drawing.
@@ -41,8 +44,17 @@ impl Flags {
     pub(crate) const CANCELLED: Flags = Flags(1 << 7);
     /// The outcome has been handed out.
     pub(crate) const TAKEN: Flags = Flags(1 << 8);
+    /// A request to cancel has arrived at the root: the future is to be dropped at the task's next turn.
+    /// Unlike `ABORT` it can be taken back, and a task that completes meanwhile counts as cancelled.
+    pub(crate) const CANCEL: Flags = Flags(1 << 9);
+    /// In the list of those that the joiner, which is a task, awaits.
+    pub(crate) const AWAITED: Flags = Flags(1 << 10);
+    /// A request to cancel the task that awaits this one was passed on to this one.
+    pub(crate) const FORWARDED: Flags = Flags(1 << 11);
+    /// A request waits until every catch point in this task is done, and then arrives at the root.
+    pub(crate) const DEFERRED: Flags = Flags(1 << 12);
 
-    const NAMES: [(Flags, &'static str); 9] = [
+    const NAMES: [(Flags, &'static str); 13] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -52,6 +64,10 @@ impl Flags {
         (Flags::PANICKED, "PANICKED"),
         (Flags::CANCELLED, "CANCELLED"),
         (Flags::TAKEN, "TAKEN"),
+        (Flags::CANCEL, "CANCEL"),
+        (Flags::AWAITED, "AWAITED"),
+        (Flags::FORWARDED, "FORWARDED"),
+        (Flags::DEFERRED, "DEFERRED"),
     ];
 
     #[inline]
@@ -82,10 +98,10 @@ impl fmt::Debug for Flags {
     }
 }
 
-/// The first part of every task's block. 104 bytes; with the smallest future the block is 112, so
-/// that the allocator's own word still fits into 128.
+/// The first part of every task's block. 120 bytes: with the smallest futures and the allocator's own word
+/// the block takes 144.
 ///
-/// The order is deliberate: what a wake, a poll and a completion touch is in the first 64 bytes.
+/// The order is deliberate: what a wake and a poll touch is in the first 64 bytes.
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) vtable: &'static VTable,
@@ -96,21 +112,39 @@ pub(crate) struct Header {
     /// How often the future was polled; wraps.
     pub(crate) polls: Cell<u32>,
     pub(crate) count: BiasedCount,
+    /// What the task waits for.
+    pub(crate) waits: Waits,
+    pub(crate) id: TaskId,
+    /// When the last poll was over, on the loop's coarse clock.
+    pub(crate) since_ms: Cell<u32>,
+    /// The task's outermost catch points and scopes, in the loop's tree.
+    pub(crate) scopes: Cell<Option<NodeIndex>>,
     /// Whoever awaits the join handle.
-    pub(crate) joiner: Cell<Option<Waker>>,
+    pub(crate) joiner: JoinerSlot,
+    /// The next in the list of those that the same task awaits.
+    pub(crate) next_awaited: Cell<Option<TaskRef>>,
     /// The neighbours in the registry, older and younger.
     pub(crate) older: Cell<Option<TaskRef>>,
     pub(crate) younger: Cell<Option<TaskRef>>,
-    pub(crate) id: TaskId,
     pub(crate) spawned_at: &'static Location<'static>,
-    extras: Cell<Option<Box<Extras>>>,
+    pub(crate) extras: Cell<Option<Box<Extras>>>,
+    /// How many tasks were spawned from the parent's spawn to this one's; zero when the loop is the parent.
+    parent_distance: u32,
+    /// Requests to cancel that were not taken back.
+    pub(crate) cancels: Cell<u32>,
     #[cfg(loom)]
     _live: crate::loom_models::Live,
 }
 
-/// What few tasks have. It may be dropped on any thread, with the block.
-struct Extras {
-    name: Box<str>,
+#[cfg(all(target_pointer_width = "64", not(loom)))]
+const _: () = assert!(size_of::<Header>() == 120);
+
+/// What few tasks have. What must not be dropped on another thread is gone when the task completes.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) name: Option<Box<str>>,
+    /// Why the task was asked to end, if not just `Requested`.
+    pub(crate) reason: Option<CancelReason>,
 }
 
 impl Header {
@@ -118,8 +152,9 @@ impl Header {
         vtable: &'static VTable,
         core: CorePtr,
         spawned_at: &'static Location<'static>,
-        name: Option<Box<str>>,
+        extras: Option<Box<Extras>>,
     ) -> Header {
+        let (id, parent_distance) = core.get().next_task_id();
         Header {
             vtable,
             core,
@@ -127,12 +162,18 @@ impl Header {
             flags: Cell::new(Flags::HANDLE),
             polls: Cell::new(0),
             count: BiasedCount::new(),
-            joiner: Cell::new(None),
+            waits: Waits::new(),
+            id,
+            since_ms: Cell::new(core.get().coarse_ms()),
+            scopes: Cell::new(None),
+            joiner: JoinerSlot::new(),
+            next_awaited: Cell::new(None),
             older: Cell::new(None),
             younger: Cell::new(None),
-            id: core.get().next_task_id(),
             spawned_at,
-            extras: Cell::new(name.map(|name| Box::new(Extras { name }))),
+            extras: Cell::new(extras),
+            parent_distance,
+            cancels: Cell::new(0),
             #[cfg(loom)]
             _live: crate::loom_models::Live::new(),
         }
@@ -140,20 +181,53 @@ impl Header {
 
     /// Calls `f` with the task's name, if it has one.
     pub(crate) fn with_name<R>(&self, f: impl FnOnce(Option<&str>) -> R) -> R {
-        let extras = self.extras.take();
-        let result = f(extras.as_ref().map(|extras| &*extras.name));
-        self.extras.set(extras);
+        // `f` may be anyone's code, an exception handler, which may look at this task.
+        let name = self.with_extras(|extras| extras.name.clone());
+        f(name.as_deref())
+    }
+
+    /// Calls `f`, which runs nobody else's code, with what few tasks have. A task that has none gets an
+    /// allocation only if `f` leaves something.
+    pub(crate) fn with_extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
+        let mut present = self.extras.take();
+        let mut absent = Extras::default();
+        let result = f(present.as_deref_mut().unwrap_or(&mut absent));
+        if present.is_none() && !absent.is_empty() {
+            present = Some(Box::new(absent));
+        }
+        self.extras.set(present);
         result
     }
 
+    /// The task that was running when this one was spawned.
+    pub(crate) fn parent(&self) -> Option<TaskId> {
+        (self.parent_distance != 0).then(|| self.id.before(u64::from(self.parent_distance)))
+    }
+
     #[inline]
-    fn set(&self, flag: Flags) {
+    pub(crate) fn set(&self, flag: Flags) {
         self.flags.set(self.flags.get().with(flag));
     }
 
     #[inline]
-    fn clear(&self, flag: Flags) {
+    pub(crate) fn clear(&self, flag: Flags) {
         self.flags.set(self.flags.get().without(flag));
+    }
+}
+
+impl Extras {
+    /// Those of a task with a name; none without.
+    pub(crate) fn named(name: Option<Box<str>>) -> Option<Box<Extras>> {
+        name.map(|name| {
+            Box::new(Extras {
+                name: Some(name),
+                ..Extras::default()
+            })
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.name.is_none() && self.reason.is_none()
     }
 }
 
@@ -201,12 +275,13 @@ impl TaskRef {
     pub(crate) fn run(self) {
         let header = self.header();
         let flags = header.flags.get().without(Flags::SCHEDULED);
-        if flags.has(Flags::COMPLETE.with(Flags::ABORT)) {
+        if flags.has(Flags::COMPLETE.with(Flags::ABORT).with(Flags::CANCEL)) {
             header.flags.set(flags);
             return self.run_unusual();
         }
         header.flags.set(flags.with(Flags::RUNNING));
         header.polls.set(header.polls.get().wrapping_add(1));
+        header.core.get().running.set(Some(self));
         current::set_task_id(Some(header.id));
         budget::start();
         let polled = {
@@ -218,7 +293,11 @@ impl TaskRef {
             unsafe { (header.vtable.poll)(self, &mut cx) }
         };
         match polled {
-            Polled::Pending => header.clear(Flags::RUNNING),
+            Polled::Pending => {
+                header.clear(Flags::RUNNING);
+                header.waits.keep_noted();
+                header.since_ms.set(header.core.get().coarse_ms());
+            }
             Polled::Value => self.complete(Flags::VALUE),
             Polled::Panicked => self.complete(Flags::PANICKED),
         }
@@ -240,6 +319,8 @@ impl TaskRef {
         let header = self.header();
         header.set(Flags::RUNNING);
         let before = current::set_task_id(Some(header.id));
+        let core = header.core;
+        let running = core.get().running.replace(Some(self));
         // SAFETY: not `COMPLETE`, so the stage holds the future (invariant 3), and nobody is
         // polling it. `complete` says at once that it is gone.
         let dropped = unsafe { (header.vtable.drop_future)(self) };
@@ -247,6 +328,7 @@ impl TaskRef {
             self.report(ExceptionKind::DestructorPanicked, payload);
         }
         self.complete(Flags::CANCELLED);
+        core.get().running.set(running);
         current::set_task_id(before);
     }
 
@@ -260,32 +342,100 @@ impl TaskRef {
     #[inline]
     fn complete(self, outcome: Flags) {
         let header = self.header();
-        header.set(Flags::COMPLETE.with(outcome));
+        let flags = header.flags.get().with(Flags::COMPLETE.with(outcome));
+        header.flags.set(flags);
         header.core.get().tasks.remove(self);
+        if flags.has(Flags::CANCEL.with(Flags::AWAITED)) || header.scopes.get().is_some() {
+            self.complete_unusual();
+        }
         let joiner = header.joiner.take();
         if header.flags.get().has(Flags::HANDLE) {
             if let Some(joiner) = joiner {
                 self.wake_joiner(joiner);
             }
         } else {
-            drop(joiner);
+            drop_joiner(joiner);
             self.drop_outcome();
         }
         header.clear(Flags::RUNNING);
         self.free_if_unused();
     }
 
+    /// What few tasks need when they complete.
+    #[cold]
+    fn complete_unusual(self) {
+        let header = self.header();
+        if header.flags.get().has(Flags::AWAITED) {
+            self.unlink_awaited();
+        }
+        if header.scopes.get().is_some() {
+            header.core.get().forget_scopes_of(self);
+        }
+        // A request that was not delivered before the task's last step wins over its value. A panic is
+        // never hidden.
+        if header.flags.get().has(Flags::CANCEL) && header.flags.get().has(Flags::VALUE) {
+            // SAFETY: by invariant 3 the stage holds the value. It is marked as gone at once.
+            let dropped = unsafe { (header.vtable.drop_value)(self) };
+            header.clear(Flags::VALUE);
+            header.set(Flags::CANCELLED);
+            if let Err(payload) = dropped {
+                self.report(ExceptionKind::DestructorPanicked, payload);
+            }
+        }
+    }
+
     #[inline]
-    fn wake_joiner(self, joiner: Waker) {
-        // A task of the same loop is scheduled by hand. Its waker runs nobody else's code, so it needs
-        // no net either.
-        if let Some(waiter) = waker::task_of(&joiner)
-            && waiter.header().core == self.header().core
+    fn wake_joiner(self, joiner: Joiner) {
+        match joiner {
+            // A task of the same loop is scheduled by hand. That runs nobody else's code, so it needs no
+            // net either.
+            Joiner::Task(waiter) => {
+                waiter.schedule();
+                waiter.release_local();
+            }
+            Joiner::Waker(waker) => {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                    self.report(ExceptionKind::WakerPanicked, payload);
+                }
+            }
+        }
+    }
+
+    /// Puts this task into the list of those that `waiter`, its joiner, awaits.
+    #[inline]
+    pub(crate) fn link_awaited(self, waiter: TaskRef) {
+        debug_assert!(self.header().joiner.is_task(waiter));
+        self.header().set(Flags::AWAITED);
+        let before = waiter.header().waits.push_awaited(self);
+        self.header().next_awaited.set(before);
+    }
+
+    /// Takes this task out of the list of those that its joiner awaits. It is in it.
+    pub(crate) fn unlink_awaited(self) {
+        let header = self.header();
+        header.clear(Flags::AWAITED);
+        let next = header.next_awaited.take();
+        let Some(waiter) = header.joiner.task() else {
+            return;
+        };
+        let waits = &waiter.header().waits;
+        let mut before = waits.first_awaited();
+        if before == Some(self) {
+            waits.set_awaited(next);
+            before = None;
+        }
+        while let Some(task) = before {
+            let link = &task.header().next_awaited;
+            if link.get() == Some(self) {
+                link.set(next);
+                break;
+            }
+            before = link.get();
+        }
+        if waiter.header().flags.get().has(Flags::DEFERRED)
+            && let Some(tree) = header.core.get().tree()
         {
-            waiter.schedule();
-            waiter.forget_local(joiner);
-        } else if let Err(payload) = catch_unwind(AssertUnwindSafe(|| joiner.wake())) {
-            self.report(ExceptionKind::WakerPanicked, payload);
+            tree.settle_root(waiter);
         }
     }
 
@@ -367,10 +517,15 @@ impl TaskRef {
         }
     }
 
-    /// Gives up the reference of this task's `waker`. Owner thread only.
+    /// Adds a reference. Owner thread only.
     #[inline]
-    fn forget_local(self, waker: Waker) {
-        mem::forget(waker);
+    pub(crate) fn acquire_local(self) {
+        self.header().count.acquire_local();
+    }
+
+    /// Gives up a reference. Owner thread only.
+    #[inline]
+    pub(crate) fn release_local(self) {
         if self.header().count.release_local() == Release::Last {
             self.free(true);
         }
@@ -423,6 +578,16 @@ impl TaskRef {
 impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TaskRef({:p})", self.0)
+    }
+}
+
+/// Gives up a joiner without waking it.
+#[inline]
+pub(crate) fn drop_joiner(joiner: Option<Joiner>) {
+    match joiner {
+        None => {}
+        Some(Joiner::Task(waiter)) => waiter.release_local(),
+        Some(Joiner::Waker(waker)) => drop(waker),
     }
 }
 

@@ -14,9 +14,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tulipa_base::TaskId;
+use tulipa_base::wait::{self, Label};
 
+use crate::cancel::{CancelReason, End, Kind, Place};
+use crate::core::{self, CorePtr};
 use crate::task::error::JoinError;
-use crate::task::header::{Flags, TaskRef};
+use crate::task::header::{Flags, TaskRef, drop_joiner};
+use crate::task::reference::Task;
+use crate::task::waker;
 
 /// Waits for a task, and yields its result.
 ///
@@ -24,7 +29,13 @@ use crate::task::header::{Flags, TaskRef};
 /// panics then, the loop's exception handler is told.
 ///
 /// # Errors
-/// [`JoinError`] when the task was aborted, panicked, or was dropped with its loop.
+/// [`JoinError`] when the task was cancelled, panicked, or was dropped with its loop, and when a task
+/// awaits itself.
+///
+/// # Cancellation
+/// When the task that awaits this is cancelled, the request is handed on to this task, and the one that awaits
+/// goes on waiting. If this task then ends as cancelled, the request goes on outwards in the other; if it
+/// swallows the request and yields a value, that value is what the other one gets. [`JoinHandle::shield`] keeps this from happening.
 ///
 /// # Panics
 /// When it is polled again after it has yielded the result.
@@ -37,6 +48,9 @@ use crate::task::header::{Flags, TaskRef};
 pub struct JoinHandle<T> {
     /// Valid while the `HANDLE` flag is set, which this handle clears when it is dropped.
     task: TaskRef,
+    /// Where requests to cancel whoever awaits this are forwarded from, unless it is a task directly: then
+    /// that task's list of awaited tasks has it.
+    place: Option<Box<Place>>,
     _result: PhantomData<(Rc<()>, T)>,
 }
 
@@ -47,6 +61,7 @@ impl<T> JoinHandle<T> {
     pub(crate) unsafe fn new(task: TaskRef) -> JoinHandle<T> {
         JoinHandle {
             task,
+            place: None,
             _result: PhantomData,
         }
     }
@@ -58,6 +73,28 @@ impl<T> JoinHandle<T> {
     /// twice, or a finished task, does nothing.
     pub fn abort(&self) {
         self.task.abort();
+    }
+
+    /// Asks the task to end, in a way that lets it clean up. See [`Task::cancel_with`].
+    ///
+    /// Returns `false` when it has ended already.
+    pub fn cancel(&self) -> bool {
+        self.task.cancel(CancelReason::Requested)
+    }
+
+    /// Asks the task to end, and says why. See [`Task::cancel_with`].
+    pub fn cancel_with(&self, reason: impl Into<CancelReason>) -> bool {
+        self.task.cancel(reason.into())
+    }
+
+    /// Requests to cancel the task that were not taken back.
+    pub fn cancelling(&self) -> usize {
+        self.task.header().cancels.get() as usize
+    }
+
+    /// The task itself, to look at it and to cancel it from elsewhere.
+    pub fn task(&self) -> Task {
+        Task::new(self.task)
     }
 
     /// A handle that aborts the task when it is dropped.
@@ -128,27 +165,185 @@ impl<T> Future for JoinHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let header = self.task.header();
+        if self.is_finished() {
+            if (self.place.is_some() || header.flags.get().has(Flags::FORWARDED))
+                && self.passes_request_on()
+            {
+                wait::note(Label::new(wait::Kind::Cancelled, 0));
+                return Poll::Pending;
+            }
+            return Poll::Ready(self.take());
+        }
+        let Some(waiter) = directly_polling(header.core, cx) else {
+            return self.poll_elsewhere(cx, Edge::Forwards);
+        };
+        if header.joiner.is_task(waiter) && header.flags.get().has(Flags::AWAITED) {
+            return Poll::Pending;
+        }
+        if waiter == self.task {
+            return Poll::Ready(Err(JoinError::deadlock(self.task)));
+        }
+        self.leave();
+        drop_joiner(header.joiner.take());
+        waiter.acquire_local();
+        header.joiner.put_task(waiter);
+        self.task.link_awaited(waiter);
+        if waiter.header().flags.get().has(Flags::CANCEL) {
+            forward_at_once(waiter);
+        }
+        Poll::Pending
+    }
+}
+
+/// Whether a request to cancel whoever awaits goes to the awaited task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Forwards,
+    Shielded,
+}
+
+/// The running task of `core`, if the poll comes straight from it: its own waker, and no scope of its
+/// own in between.
+#[inline]
+fn directly_polling(core: CorePtr, cx: &Context<'_>) -> Option<TaskRef> {
+    let waiter = waker::task_of(cx.waker())?;
+    let is_direct = waiter.header().core == core
+        && core.get().running.get() == Some(waiter)
+        && core.get().spot.get().is_root();
+    is_direct.then_some(waiter)
+}
+
+/// The task was asked to end before it began to wait here: the request goes to whom it awaits.
+#[cold]
+fn forward_at_once(waiter: TaskRef) {
+    if let Some(tree) = waiter.header().core.get().tree() {
+        waiter.header().clear(Flags::CANCEL);
+        tree.deliver_to_root(waiter, waiter.cancel_reason());
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// Polls without handing cancellation on.
+    pub(crate) fn poll_shielded(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         if self.is_finished() {
             return Poll::Ready(self.take());
         }
+        self.poll_elsewhere(cx, Edge::Shielded)
+    }
+
+    /// Waits with a waker that is not the running task's, below a scope of that task, or without an
+    /// edge that requests follow. The task is unfinished.
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>, edge: Edge) -> Poll<Result<T, JoinError>> {
         let header = self.task.header();
-        let before = header.joiner.take();
-        if before
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        if core::current()
+            .and_then(|core| core.get().running.get())
+            .is_some_and(|running| running == self.task)
         {
-            header.joiner.set(before);
-        } else {
-            drop(before);
-            let waker = cx.waker().clone();
-            drop(header.joiner.replace(Some(waker)));
-            // Cloning and dropping wakers may be anyone's code, which may have ended the task.
-            if self.is_finished() {
-                drop(header.joiner.take());
-                return Poll::Ready(self.take());
+            return Poll::Ready(Err(JoinError::deadlock(self.task)));
+        }
+        if header
+            .flags
+            .get()
+            .has(Flags::AWAITED.with(Flags::FORWARDED))
+        {
+            self.leave_list();
+        }
+        match edge {
+            Edge::Forwards => {
+                let task = Task::new(self.task);
+                let place = self.place.get_or_insert_default();
+                place.settle(Kind::Forward(task), cx);
+            }
+            Edge::Shielded => self.place = None,
+        }
+        let waiter = waker::task_of(cx.waker()).filter(|it| it.header().core == header.core);
+        match waiter {
+            Some(waiter) if header.joiner.is_task(waiter) => {}
+            Some(waiter) => {
+                drop_joiner(header.joiner.take());
+                waiter.acquire_local();
+                drop_joiner(header.joiner.replace_with_task(waiter));
+            }
+            None if header.joiner.will_wake(cx.waker()) => {}
+            None => {
+                let waker = cx.waker().clone();
+                drop_joiner(header.joiner.replace(waker));
             }
         }
+        // Cloning and dropping wakers may be anyone's code, which may have ended the task.
+        if self.is_finished() {
+            drop_joiner(header.joiner.take());
+            return Poll::Ready(self.take());
+        }
+        wait::note(Label::new(wait::Kind::Join, header.id.as_u64()));
         Poll::Pending
+    }
+
+    /// The task has ended. If it did because the request to cancel the waiting one was forwarded to it, that
+    /// request goes on outwards from here.
+    #[cold]
+    fn passes_request_on(&mut self) -> bool {
+        let header = self.task.header();
+        let flags = header.flags.get();
+        header.clear(Flags::FORWARDED);
+        let is_cancelled = flags.has(Flags::CANCELLED);
+        if let Some(mut place) = self.place.take() {
+            let passes = is_cancelled && place.is_holding();
+            place.close(if passes { End::PassOn } else { End::Consumed });
+            return passes;
+        }
+        let waiter = core::current().and_then(|core| core.get().running.get());
+        match waiter {
+            Some(waiter) if is_cancelled && flags.has(Flags::FORWARDED) => pass_on_to(waiter),
+            _ => false,
+        }
+    }
+
+    /// Ends what ties the task to whoever polled this last.
+    #[inline]
+    fn leave(&mut self) {
+        if self.place.is_some() {
+            self.place = None;
+        }
+        let flags = self.task.header().flags.get();
+        if flags.has(Flags::AWAITED.with(Flags::FORWARDED)) {
+            self.leave_list();
+        }
+    }
+
+    /// Takes the task out of the list of those that its joiner awaits. A request that was forwarded, and has
+    /// not led to anything, goes to the joiner itself.
+    #[cold]
+    fn leave_list(&mut self) {
+        let header = self.task.header();
+        let flags = header.flags.get();
+        let waiter = header.joiner.task().map(Task::new);
+        if flags.has(Flags::AWAITED) {
+            self.task.unlink_awaited();
+        }
+        header.clear(Flags::FORWARDED);
+        if flags.has(Flags::FORWARDED)
+            && !flags.has(Flags::VALUE.with(Flags::PANICKED))
+            && let Some(waiter) = waiter
+        {
+            pass_on_to(waiter.task_ref());
+        }
+    }
+}
+
+/// Sends the request that a task was asked with on to its root, unless it was taken back.
+fn pass_on_to(waiter: TaskRef) -> bool {
+    let header = waiter.header();
+    if header.cancels.get() == 0 || header.flags.get().has(Flags::COMPLETE) {
+        return false;
+    }
+    match header.core.get().tree() {
+        Some(tree) => {
+            tree.arrive_at_root(waiter);
+            true
+        }
+        None => false,
     }
 }
 
@@ -158,6 +353,7 @@ impl<T> Unpin for JoinHandle<T> {}
 impl<T> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
+        self.leave();
         let header = self.task.header();
         if header.flags.get().has(Flags::COMPLETE) {
             // The handle's claim is given up last: destructors must find the block in place.
@@ -169,7 +365,7 @@ impl<T> Drop for JoinHandle<T> {
         } else {
             header.flags.set(header.flags.get().without(Flags::HANDLE));
             // An unfinished task stays, unless this destructor ends it; nothing follows.
-            drop(header.joiner.take());
+            drop_joiner(header.joiner.take());
         }
     }
 }
@@ -219,7 +415,7 @@ impl<T> Drop for AbortOnDrop<T> {
 
 impl<T> JoinHandle<T> {
     /// The task; valid as long as the handle.
-    pub(crate) fn task(&self) -> TaskRef {
+    pub(crate) fn task_ref(&self) -> TaskRef {
         self.task
     }
 }

@@ -36,17 +36,21 @@ mod cell;
 mod error;
 mod header;
 mod join;
+mod joiner;
 mod pool;
+mod reference;
 mod registry;
 mod spawn;
+mod waits;
 mod waker;
 
 pub use error::JoinError;
 pub use join::{AbortOnDrop, JoinHandle};
+pub use reference::{Task, all, current, try_current};
 pub use spawn::{Builder, NoLoop, spawn, try_spawn};
 pub use tulipa_base::TaskId;
 
-pub(crate) use header::{RemoteWake, TaskRef};
+pub(crate) use header::{Flags, RemoteWake, TaskRef};
 pub(crate) use pool::Pool;
 pub(crate) use registry::Registry;
 pub(crate) use spawn::{RootFuture, RootState};

@@ -20,10 +20,18 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-/// Sizes are multiples of this, as the common allocators round anyway.
+/// Sizes grow in steps of this, as the common allocators round anyway.
 const STEP: usize = 16;
-/// One list for each multiple below this many steps; larger blocks are not kept.
+/// What is left of the first step: the allocator's own word is there, in front of each block.
+const OVERHEAD: usize = 8;
+/// One list for each number below this many steps; larger blocks are not kept.
 const SIZES: usize = 64;
+
+/// The size of a block of this many steps, at least one.
+#[inline]
+const fn size_of_steps(steps: usize) -> usize {
+    steps * STEP - OVERHEAD
+}
 /// Kept whatever the load: 64 KiB, some hundreds of tasks. Less would make small servers meet the
 /// allocator at every lull, more would be noticed in programs with many loops.
 const FREE_OF_CHARGE: usize = 64 * 1024;
@@ -51,11 +59,11 @@ struct Free {
 /// The layout a block is really allocated with, and its size in steps if it is kept when freed.
 #[inline]
 const fn rounded(layout: Layout) -> (Layout, Option<usize>) {
-    let steps = layout.size().div_ceil(STEP);
+    let steps = (layout.size() + OVERHEAD).div_ceil(STEP);
     if steps >= SIZES || layout.align() > STEP {
         return (layout, None);
     }
-    match Layout::from_size_align(steps * STEP, STEP) {
+    match Layout::from_size_align(size_of_steps(steps), STEP) {
         Ok(rounded) => (rounded, Some(steps)),
         Err(_) => (layout, None),
     }
@@ -101,7 +109,8 @@ impl Pool {
         if next.is_none() {
             self.occupied.set(self.occupied.get() & !(1 << steps));
         }
-        self.kept_bytes.set(self.kept_bytes.get() - steps * STEP);
+        self.kept_bytes
+            .set(self.kept_bytes.get() - size_of_steps(steps));
         Some(block)
     }
 
@@ -117,7 +126,7 @@ impl Pool {
         };
         let size = &self.sizes[steps];
         let block = block.cast::<Free>();
-        // SAFETY: by the caller it is ours; it holds at least one step, aligned to one.
+        // SAFETY: by the caller it is ours; it holds a pointer at least, and is aligned to a step.
         unsafe {
             block.write(Free {
                 next: size.first.get(),
@@ -126,7 +135,8 @@ impl Pool {
         size.first.set(Some(block));
         size.len.set(size.len.get() + 1);
         self.occupied.set(self.occupied.get() | 1 << steps);
-        self.kept_bytes.set(self.kept_bytes.get() + steps * STEP);
+        self.kept_bytes
+            .set(self.kept_bytes.get() + size_of_steps(steps));
     }
 
     /// Gives back what the load since the last call did not need. To be called when the loop goes idle.
@@ -152,9 +162,10 @@ impl Pool {
     }
 
     fn give_back_one(&self, steps: usize) {
-        if let (Some(block), Ok(layout)) =
-            (self.pop(steps), Layout::from_size_align(steps * STEP, STEP))
-        {
+        if let (Some(block), Ok(layout)) = (
+            self.pop(steps),
+            Layout::from_size_align(size_of_steps(steps), STEP),
+        ) {
             // SAFETY: invariant 1.
             unsafe { dealloc(block.as_ptr().cast(), layout) };
         }
@@ -225,14 +236,14 @@ mod tests {
         let pool = Pool::new();
         let burst = blocks(&pool, 10_000);
         free_all(&pool, burst);
-        assert_eq!(pool.kept_bytes.get(), 10_000 * 112);
+        assert_eq!(pool.kept_bytes.get(), 10_000 * 120);
         pool.trim(); // The burst itself counts as need.
-        assert_eq!(pool.kept_bytes.get(), 10_000 * 112);
+        assert_eq!(pool.kept_bytes.get(), 10_000 * 120);
         for _ in 0..3 {
             let steady = blocks(&pool, 1_000);
             free_all(&pool, steady);
             pool.trim();
-            assert_eq!(pool.kept_bytes.get(), 1_000 * 112);
+            assert_eq!(pool.kept_bytes.get(), 1_000 * 120);
         }
         pool.trim();
         assert_eq!(pool.kept_bytes.get(), 0);
@@ -240,7 +251,7 @@ mod tests {
         free_all(&pool, few);
         pool.trim();
         pool.trim();
-        assert_eq!(pool.kept_bytes.get(), 100 * 112);
+        assert_eq!(pool.kept_bytes.get(), 100 * 120);
         pool.close();
     }
 

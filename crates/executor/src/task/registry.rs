@@ -69,6 +69,11 @@ impl Registry {
         None
     }
 
+    /// All of them, oldest first. None may leave meanwhile.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = TaskRef> {
+        std::iter::successors(self.oldest.get(), |task| task.header().younger.get())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len.get()
     }

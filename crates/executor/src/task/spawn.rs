@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 
 use crate::core::{self, CorePtr};
 use crate::task::cell;
-use crate::task::header::Flags;
+use crate::task::header::{Extras, Flags};
 use crate::task::join::JoinHandle;
 
 /// Starts a task: it runs beside the others from the next turn on.
@@ -112,7 +112,7 @@ impl Builder {
     {
         let location = Location::caller();
         match core::current() {
-            Some(core) => spawn_on(core, future, location, self.name),
+            Some(core) => spawn_on(core, future, location, Extras::named(self.name)),
             None => core::panic_outside(location),
         }
     }
@@ -123,13 +123,13 @@ fn spawn_on<F>(
     core: CorePtr,
     future: F,
     location: &'static Location<'static>,
-    name: Option<Box<str>>,
+    extras: Option<Box<Extras>>,
 ) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let task = cell::allocate(core, future, location, name);
+    let task = cell::allocate(core, future, location, extras);
     core.get().enlist(task);
     // SAFETY: allocated for this future just now, with `HANDLE` set.
     unsafe { JoinHandle::new(task) }
@@ -191,7 +191,7 @@ impl<'a> RootFuture<'a> {
             poll: poll::<F>,
             state: NonNull::from(state).cast(),
         };
-        let task = cell::allocate(core, erased, location, Some("main".into()));
+        let task = cell::allocate(core, erased, location, Extras::named(Some("main".into())));
         core.get().enlist(task);
         // SAFETY: allocated for a future with output `()` just now, with `HANDLE` set.
         let handle = unsafe { JoinHandle::new(task) };
@@ -219,7 +219,7 @@ impl Drop for RootFuture<'_> {
 impl JoinHandle<()> {
     /// Drops the future of a task that is not running, here and now.
     fn end_now(&mut self) {
-        let task = self.task();
+        let task = self.task_ref();
         assert!(
             !task.header().flags.get().has(Flags::RUNNING),
             "the root is being polled"

@@ -1,0 +1,96 @@
+//! By when must the running code be done?
+
+use std::time::Duration;
+
+use tulipa_base::Instant;
+
+use crate::core::{self, CorePtr};
+
+/// The nearest deadline that the running code has: of the timeouts and scopes around it, and of the
+/// groups that its task belongs to. `None` when there is none.
+///
+/// Useful to hand a time limit on, to a server or another process, or not to start what cannot be done in time. In a clean-up
+/// that a deadline has led to, that deadline does not count.
+///
+/// # Examples
+/// ```
+/// # use tulipa_executor as tulipa;
+/// # use tulipa::Instant;
+/// use tulipa::cancel::current_deadline;
+///
+/// async fn ask() -> Option<std::time::Duration> {
+///     current_deadline().map(|deadline| deadline - Instant::now())
+/// }
+/// ```
+#[doc(alias = "current_effective_deadline")]
+pub fn current_deadline() -> Option<Instant> {
+    let limit = core::current()?.get().limit.get();
+    let relative = match limit.after_ns {
+        u64::MAX => Instant::FAR_FUTURE,
+        after_ns => Instant::now() + Duration::from_nanos(after_ns),
+    };
+    Some(limit.at.min(relative)).filter(|at| *at != Instant::FAR_FUTURE)
+}
+
+/// By when the running code must be done: at an instant, and within a time from now. The second is for timeouts that have
+/// not had to read the clock yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    pub(crate) at: Instant,
+    pub(crate) after_ns: u64,
+}
+
+impl Limit {
+    pub(crate) const NONE: Limit = Limit {
+        at: Instant::FAR_FUTURE,
+        after_ns: u64::MAX,
+    };
+}
+
+/// While it lives, the running code has another limit.
+#[must_use]
+pub(crate) struct Limited {
+    core: CorePtr,
+    before: Limit,
+}
+
+impl Limited {
+    /// Tightens the limit to `at`.
+    #[inline]
+    pub(crate) fn at(at: Instant) -> Option<Limited> {
+        Limited::by(|limit| Limit {
+            at: limit.at.min(at),
+            ..limit
+        })
+    }
+
+    /// Lifts the limit.
+    pub(crate) fn lift() -> Option<Limited> {
+        Limited::by(|_| Limit::NONE)
+    }
+
+    /// Makes `at` the only limit.
+    pub(crate) fn only(at: Instant) -> Option<Limited> {
+        Limited::by(|_| Limit { at, ..Limit::NONE })
+    }
+
+    /// Sets the limit, from that of the code around.
+    pub(crate) fn by(f: impl FnOnce(Limit) -> Limit) -> Option<Limited> {
+        let core = core::current()?;
+        let before = core.get().limit.get();
+        core.get().limit.set(f(before));
+        Some(Limited { core, before })
+    }
+
+    /// What limits the code around.
+    pub(crate) fn around(&self) -> Limit {
+        self.before
+    }
+}
+
+impl Drop for Limited {
+    #[inline]
+    fn drop(&mut self) {
+        self.core.get().limit.set(self.before);
+    }
+}

@@ -1,0 +1,309 @@
+//! A future's place in the tree: the node it owns, and where the code that runs inside of it belongs.
+
+use std::rc::Rc;
+use std::task::Context;
+
+use tulipa_base::TaskId;
+
+use crate::cancel::tree::{Delivered, End, Kind, NodeId, NodeIndex, Request, Target, Tree};
+use crate::cancel::{CancelReason, Cancelled, Limit};
+use crate::core::{self, CorePtr};
+use crate::task::TaskRef;
+
+/// Which node new nodes are opened below: that of the innermost scope or stop whose body is being
+/// polled.
+///
+/// A timeout does not open its node before something in its body needs one as a parent: until then
+/// it only counts as one of those *unopened*.
+///
+/// In one word, because every poll of a timeout saves and restores it: the lower half is the node's index, zero for the root
+/// of the running task, the upper half counts the scopes further in that have no node yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot(u64);
+
+const ONE_UNOPENED: u64 = 1 << 32;
+
+impl Spot {
+    /// At the root of the running task.
+    pub(crate) const ROOT: Spot = Spot(0);
+
+    #[inline]
+    fn at(node: Option<NodeIndex>) -> Spot {
+        Spot(node.map_or(0, NodeIndex::as_u32).into())
+    }
+
+    /// Whether it is the root of the running task.
+    #[inline]
+    pub(crate) fn is_root(self) -> bool {
+        self == Spot::ROOT
+    }
+
+    fn node(self) -> Option<NodeIndex> {
+        NodeIndex::from_u32(self.0 as u32)
+    }
+
+    fn has_unopened(self) -> bool {
+        self.0 >= ONE_UNOPENED
+    }
+}
+
+/// The node in which the running code is. Opens those of the scopes around that have none yet.
+pub(crate) fn current_node(core: CorePtr, tree: &Tree, task: TaskRef) -> Option<NodeIndex> {
+    let spot = core.get().spot.get();
+    let mut node = spot.node();
+    for _ in 0..spot.0 / ONE_UNOPENED {
+        node = Some(tree.attach(task, node, Kind::Scope).index);
+    }
+    core.get().spot.set(Spot::at(node));
+    node
+}
+
+/// The loop and the task that poll the running code, and the loop's tree; `None` outside of a task.
+fn surroundings() -> Option<(CorePtr, TaskRef, Rc<Tree>)> {
+    let core = core::current()?;
+    let task = core.get().running.get()?;
+    Some((core, task, core.get().tree()?))
+}
+
+/// What [`Place::settle`] found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// The node was there.
+    InPlace,
+    /// The node is new.
+    New,
+}
+
+/// The node that a future owns, once it has been polled in a task.
+#[derive(Default)]
+pub(crate) struct Place {
+    opened: Option<Opened>,
+}
+
+struct Opened {
+    tree: Rc<Tree>,
+    id: NodeId,
+    /// By its id: the future may outlive the task.
+    task: TaskId,
+    parent: Option<NodeIndex>,
+}
+
+impl Place {
+    pub(crate) const fn new() -> Place {
+        Place { opened: None }
+    }
+
+    /// Opens the node where the running code is, or moves it there, and leaves the waker in it. Outside of a
+    /// task there is no node. Says whether it is new there: what is inside has then not been polled since, and
+    /// a request that has moved here waits until it has been.
+    pub(crate) fn settle(&mut self, kind: Kind, cx: &mut Context<'_>) -> Settled {
+        let Some((core, task, tree)) = surroundings() else {
+            self.close(End::PassOn);
+            return Settled::InPlace;
+        };
+        let parent = current_node(core, &tree, task);
+        let is_there = self.opened.as_ref().is_some_and(|it| {
+            it.task == task.header().id && it.parent == parent && Rc::ptr_eq(&it.tree, &tree)
+        });
+        if !is_there {
+            self.close(End::PassOn);
+            let id = tree.attach(task, parent, kind);
+            self.opened = Some(Opened {
+                tree,
+                id,
+                task: task.header().id,
+                parent,
+            });
+        }
+        if let Some(opened) = &self.opened {
+            opened.tree.set_waker(opened.id, cx.waker());
+        }
+        if is_there {
+            Settled::InPlace
+        } else {
+            Settled::New
+        }
+    }
+
+    /// Makes what is polled until the guard is dropped belong below this node.
+    pub(crate) fn enter(&self) -> Option<Inside> {
+        let index = self.opened.as_ref()?.id.index;
+        let core = core::current()?;
+        Some(Inside {
+            core,
+            before: core.get().spot.replace(Spot::at(Some(index))),
+        })
+    }
+
+    /// Sends a request to this node as a scope. `None` without a node: nothing runs inside that could
+    /// catch it.
+    pub(crate) fn deliver(&self, reason: CancelReason) -> Option<Delivered> {
+        let opened = self.opened.as_ref()?;
+        Some(opened.tree.deliver(opened.id, reason))
+    }
+
+    /// The request that has hit this node, which is delivered with this call.
+    pub(crate) fn take_hit(&self) -> Option<Hit> {
+        let opened = self.opened.as_ref()?;
+        let request = opened.tree.take_hit(opened.id)?;
+        let is_own = request.target == Target::Node(opened.id);
+        Some(Hit { request, is_own })
+    }
+
+    pub(crate) fn is_hit(&self) -> bool {
+        self.opened
+            .as_ref()
+            .is_some_and(|opened| opened.tree.is_hit(opened.id))
+    }
+
+    /// Keeps a request that was taken until the node is closed.
+    pub(crate) fn hold(&self, hit: Hit) {
+        if let Some(opened) = &self.opened {
+            opened.tree.hold(opened.id, hit.request);
+        }
+    }
+
+    pub(crate) fn is_holding(&self) -> bool {
+        self.opened
+            .as_ref()
+            .is_some_and(|opened| opened.tree.is_holding(opened.id))
+    }
+
+    /// Whether there is a node.
+    pub(crate) fn is_open(&self) -> bool {
+        self.opened.is_some()
+    }
+
+    /// Gives the node up. What arrived or was held and not acted on goes on outwards, unless it is
+    /// consumed.
+    pub(crate) fn close(&mut self, end: End) {
+        if let Some(opened) = self.opened.take() {
+            opened.tree.detach(opened.id, end);
+        }
+    }
+
+    /// Gives the node up, and makes the request that has hit it a value for the code around.
+    pub(crate) fn close_with(&mut self, hit: Hit) -> Cancelled {
+        let (task, parent) = match &self.opened {
+            Some(opened) => (Some(opened.task), opened.parent),
+            None => (None, None),
+        };
+        let parent = self
+            .opened
+            .as_ref()
+            .and_then(|opened| opened.tree.id(parent?));
+        self.close(End::Consumed);
+        Cancelled::new(hit.request, task, parent)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.close(End::PassOn);
+    }
+}
+
+/// A request that a node's future has taken.
+pub(crate) struct Hit {
+    request: Request,
+    is_own: bool,
+}
+
+impl Hit {
+    /// Whether it was aimed at the node itself.
+    pub(crate) fn is_own(&self) -> bool {
+        self.is_own
+    }
+}
+
+/// While it lives, what is polled belongs below a node.
+#[must_use]
+pub(crate) struct Inside {
+    core: CorePtr,
+    before: Spot,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.core.get().spot.set(self.before);
+    }
+}
+
+/// While it lives, what is polled belongs below a scope that opens its node only when something inside
+/// needs it (see [`Spot`]), and has a limit of its own.
+#[must_use]
+pub(crate) struct InsideUnopened {
+    core: CorePtr,
+    spot: Spot,
+    limit: Limit,
+}
+
+impl InsideUnopened {
+    /// `None` outside of a loop.
+    #[inline(always)]
+    pub(crate) fn enter(tighten: impl FnOnce(Limit) -> Limit) -> Option<InsideUnopened> {
+        let core = core::current()?;
+        let spot = core.get().spot.get();
+        let limit = core.get().limit.get();
+        core.get().spot.set(Spot(spot.0 + ONE_UNOPENED));
+        core.get().limit.set(tighten(limit));
+        Some(InsideUnopened { core, spot, limit })
+    }
+
+    /// What limits the code around.
+    pub(crate) fn limit_around(&self) -> Limit {
+        self.limit
+    }
+
+    /// Ends it. Gives the node to `place`, if one was opened meanwhile.
+    #[inline(always)]
+    pub(crate) fn leave(self, place: &mut Place) {
+        if self.core.get().spot.get() != Spot(self.spot.0 + ONE_UNOPENED) {
+            self.adopt(place);
+        }
+    }
+
+    #[cold]
+    fn adopt(&self, place: &mut Place) {
+        let Some((_, task, tree)) = surroundings() else {
+            return;
+        };
+        let spot = self.core.get().spot.get();
+        if let Some(id) = spot.node().and_then(|index| tree.id(index)) {
+            let parent = tree.parent(id);
+            place.opened = Some(Opened {
+                tree,
+                id,
+                task: task.header().id,
+                parent,
+            });
+        }
+    }
+
+    /// Where the code around is, once nodes were opened: the scopes around have theirs now as well.
+    #[cold]
+    fn spot_around(&self) -> Spot {
+        if !self.spot.has_unopened() {
+            return self.spot;
+        }
+        let now = self.core.get().spot.get();
+        let parent = self.core.get().tree().and_then(|tree| {
+            let id = tree.id(now.node()?)?;
+            tree.parent(id)
+        });
+        Spot::at(parent)
+    }
+}
+
+impl Drop for InsideUnopened {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let core = self.core.get();
+        core.limit.set(self.limit);
+        if core.spot.get() == Spot(self.spot.0 + ONE_UNOPENED) {
+            core.spot.set(self.spot);
+        } else {
+            core.spot.set(self.spot_around());
+        }
+    }
+}
