@@ -21,6 +21,7 @@
 //! - [`main`], [`test`], [`run`], or a [`Runner`](runtime::Runner) to set things: how a loop starts.
 //! - [`spawn`], and the module [`task`]: tasks and their handles.
 //! - [`sleep`], [`timeout`], [`interval`], and the module [`time`]: timers, and virtual time for tests.
+//! - [`task_group`], and [`scope`] whose children may borrow: tasks that end together.
 //! - [`catch_cancel`], [`finally`], [`shield`], and the module [`cancel`]: ending work in a way that lets it clean up.
 //! - The module [`net`]: sockets. They implement the traits of `futures-io`.
 //! - The module [`runtime`]: the runner, the reactor's choice, failures that nobody looks at.
@@ -43,6 +44,7 @@ pub mod time;
 
 pub use runtime::run;
 pub use tulipa_executor::cancel::{catch_cancel, finally, shield};
+pub use tulipa_executor::group::{scope, task_group, try_scope};
 pub use tulipa_executor::task::{spawn, try_spawn};
 pub use tulipa_executor::timer::{interval, sleep, sleep_until, timeout, timeout_at};
 pub use tulipa_executor::yield_now;

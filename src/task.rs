@@ -15,6 +15,10 @@
 //! # });
 //! ```
 
+pub use tulipa_executor::group::{
+    ChildHandle, Failure, FailureCause, GroupClosed, GroupError, Scope, ScopeFuture, TaskGroup,
+    TaskGroupFuture, TryScope, TryScopeFuture, scope, task_group, try_scope,
+};
 pub use tulipa_executor::task::{
     AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, Task, TaskId, all, current, id, spawn,
     try_current, try_id, try_spawn,

@@ -10,26 +10,14 @@ use std::time::Duration;
 use tulipa::cancel::{CancelReason, catch_cancel, finally};
 use tulipa::{shield, sleep, spawn, task, yield_now};
 
-/// What happened, in order.
-#[derive(Clone, Default)]
-struct Log(Rc<RefCell<Vec<&'static str>>>);
-
-impl Log {
-    fn add(&self, what: &'static str) {
-        self.0.borrow_mut().push(what);
-    }
-
-    fn take(&self) -> Vec<&'static str> {
-        self.0.take()
-    }
-}
+use crate::support::Trace;
 
 const MS: Duration = Duration::from_millis(1);
 
 /// §7 before the first step: not even clean-up runs, and what was captured is dropped.
 #[tulipa::test]
 async fn a_task_cancelled_before_its_first_step_runs_nothing() {
-    let log = Log::default();
+    let log = Trace::default();
     let captured = Rc::new(());
     let task = spawn({
         let (log, captured) = (log.clone(), captured.clone());
@@ -50,7 +38,7 @@ async fn a_task_cancelled_before_its_first_step_runs_nothing() {
 /// §7 Task.cancel: delivered to the innermost catch point, then outwards with `resume`.
 #[tulipa::test]
 async fn a_request_goes_from_the_innermost_catch_point_outwards() {
-    let log = Log::default();
+    let log = Trace::default();
     let task = spawn({
         let log = log.clone();
         async move {
@@ -161,7 +149,7 @@ async fn a_task_that_cancels_itself_and_returns_is_cancelled() {
 /// §7 cancel from within: delivered at the next await that waits, to a catch point opened meanwhile.
 #[tulipa::test]
 async fn a_request_from_within_arrives_at_the_next_await() {
-    let log = Log::default();
+    let log = Trace::default();
     let task = spawn({
         let log = log.clone();
         async move {
@@ -187,7 +175,7 @@ async fn a_request_from_within_arrives_at_the_next_await() {
 /// §7 a body that completes in the step in which the request came does not consume it: it arrives further out.
 #[tulipa::test]
 async fn a_catch_point_whose_body_completes_passes_an_undelivered_request_on() {
-    let log = Log::default();
+    let log = Trace::default();
     let task = spawn({
         let log = log.clone();
         async move {
@@ -228,7 +216,7 @@ async fn a_request_wins_over_a_result_that_is_there_already() {
 /// §7 forwarding (obs): the inner task is cancelled, and the outer one waits for it.
 #[tulipa::test]
 async fn a_request_to_a_task_that_awaits_another_goes_to_that_one() {
-    let log = Log::default();
+    let log = Trace::default();
     let inner = spawn({
         let log = log.clone();
         finally(pending::<()>(), async move {
@@ -289,7 +277,7 @@ async fn awaiting_a_task_that_someone_else_cancelled_is_an_ordinary_error() {
 /// §7 what `finally` may do (obs): a second request interrupts the clean-up at its await.
 #[tulipa::test(start_paused = true)]
 async fn a_second_request_interrupts_a_clean_up() {
-    let log = Log::default();
+    let log = Trace::default();
     let task = spawn({
         let log = log.clone();
         finally(pending::<()>(), async move {
@@ -311,8 +299,8 @@ async fn a_second_request_interrupts_a_clean_up() {
 /// §7 finally: the clean-up runs on success, error, cancellation and panic.
 #[tulipa::test]
 async fn a_clean_up_runs_in_every_case() {
-    let log = Log::default();
-    let cleanup = |log: &Log| {
+    let log = Trace::default();
+    let cleanup = |log: &Trace| {
         let log = log.clone();
         async move {
             yield_now().await;
@@ -347,7 +335,7 @@ async fn a_grace_period_ends_a_clean_up_that_hangs() {
 /// §6 timeout around a clean-up: the deadline that ended the body does not reach the clean-up.
 #[tulipa::test(start_paused = true)]
 async fn a_timeout_waits_for_the_clean_up_inside() {
-    let log = Log::default();
+    let log = Trace::default();
     let result = tulipa::timeout(
         MS,
         finally(pending::<()>(), async {
@@ -387,7 +375,7 @@ async fn a_timeout_waits_for_the_task_inside_and_its_value_counts() {
 /// §6 timeout vs other cancels (obs): an outer request during expiry stays a request.
 #[tulipa::test(start_paused = true)]
 async fn an_outer_request_while_a_timeout_expires_stays_a_request() {
-    let log = Log::default();
+    let log = Trace::default();
     let task = spawn({
         let log = log.clone();
         async move {
@@ -413,7 +401,7 @@ async fn an_outer_request_while_a_timeout_expires_stays_a_request() {
 /// §6 shield: the caller is cancelled, the inner task goes on.
 #[tulipa::test(start_paused = true)]
 async fn a_shield_keeps_the_inner_task_going() {
-    let log = Log::default();
+    let log = Trace::default();
     let outer = spawn({
         let log = log.clone();
         async move {
@@ -471,7 +459,7 @@ async fn a_long_chain_of_awaits_is_cancelled() {
 /// Two catch points side by side: each gets the request, and it arrives at the task when both are done.
 #[tulipa::test(start_paused = true)]
 async fn clean_ups_side_by_side_are_all_awaited() {
-    let log = Log::default();
+    let log = Trace::default();
     let task = spawn({
         let log = log.clone();
         async move {
@@ -496,7 +484,7 @@ async fn clean_ups_side_by_side_are_all_awaited() {
     assert_eq!(log.take(), ["quick", "slow"]);
 }
 
-struct Dropped(Log, &'static str);
+struct Dropped(Trace, &'static str);
 
 impl Drop for Dropped {
     fn drop(&mut self) {

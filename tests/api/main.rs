@@ -8,10 +8,12 @@ mod support;
 
 mod auto_traits;
 mod cancel;
+mod groups;
 mod loop_order;
 mod misuse;
 mod remote_wakers;
 mod runner;
+mod scopes;
 mod task_model;
 mod tasks;
 mod tcp;

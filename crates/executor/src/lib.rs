@@ -18,6 +18,7 @@
 
 pub mod cancel;
 pub mod executor;
+pub mod group;
 pub mod park;
 pub mod report;
 pub mod task;

@@ -210,6 +210,11 @@ pub(crate) struct Hit {
 }
 
 impl Hit {
+    /// Why.
+    pub(crate) fn reason(&self) -> &CancelReason {
+        &self.request.reason
+    }
+
     /// Whether it was aimed at the node itself.
     pub(crate) fn is_own(&self) -> bool {
         self.is_own

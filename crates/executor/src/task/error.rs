@@ -12,6 +12,7 @@ use crate::cancel::CancelReason;
 use crate::report::panic_message;
 use crate::task::cell::Panic;
 use crate::task::header::TaskRef;
+use crate::task::join::JoinHandle;
 
 /// The task has no value: it was cancelled, or it panicked.
 ///
@@ -29,6 +30,7 @@ enum Cause {
         reason: CancelReason,
     },
     Deadlock,
+    Failed,
     Panicked {
         message: Box<str>,
         /// In a mutex, which is never locked, so that the error is `Sync`, as `Box<dyn Error>` and
@@ -57,6 +59,12 @@ impl JoinError {
                 payload: Mutex::new(payload),
             },
         )
+    }
+
+    /// Of a group's child, whose error the group has.
+    #[cold]
+    pub(crate) fn failed<T>(handle: &JoinHandle<T>) -> JoinError {
+        JoinError::new(handle.task_ref(), Cause::Failed)
     }
 
     fn new(task: TaskRef, cause: Cause) -> JoinError {
@@ -101,6 +109,11 @@ impl JoinError {
     /// Whether a task awaited itself, which would never have ended.
     pub fn is_deadlock(&self) -> bool {
         matches!(self.cause, Cause::Deadlock)
+    }
+
+    /// Whether the task is a child of a group that failed or panicked: the group has its error.
+    pub fn is_failed(&self) -> bool {
+        matches!(self.cause, Cause::Failed)
     }
 
     /// Whether the task panicked.
@@ -155,6 +168,7 @@ impl fmt::Display for JoinError {
                 f.write_str("was cancelled")
             }
             Cause::Cancelled { reason } => write!(f, "was cancelled: {reason}"),
+            Cause::Failed => f.write_str("failed, and its group has the error"),
             Cause::Deadlock => f.write_str("was awaited by itself, and would never have ended"),
             Cause::Panicked { message, .. } => write!(f, "panicked: {message}"),
         }

@@ -53,8 +53,10 @@ impl Flags {
     pub(crate) const FORWARDED: Flags = Flags(1 << 11);
     /// A request waits until every catch point in this task is done, and then arrives at the root.
     pub(crate) const DEFERRED: Flags = Flags(1 << 12);
+    /// Belongs to a scope, which runs and drops it, and not to the loop.
+    pub(crate) const SCOPED: Flags = Flags(1 << 13);
 
-    const NAMES: [(Flags, &'static str); 13] = [
+    const NAMES: [(Flags, &'static str); 14] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -68,6 +70,7 @@ impl Flags {
         (Flags::AWAITED, "AWAITED"),
         (Flags::FORWARDED, "FORWARDED"),
         (Flags::DEFERRED, "DEFERRED"),
+        (Flags::SCOPED, "SCOPED"),
     ];
 
     #[inline]
@@ -264,9 +267,11 @@ impl TaskRef {
     pub(crate) fn schedule(self) {
         let header = self.header();
         let flags = header.flags.get();
-        if !flags.has(Flags::SCHEDULED.with(Flags::COMPLETE)) {
+        if !flags.has(Flags::SCHEDULED.with(Flags::COMPLETE).with(Flags::SCOPED)) {
             header.flags.set(flags.with(Flags::SCHEDULED));
             header.core.get().ready.push_back(self);
+        } else if !flags.has(Flags::SCHEDULED.with(Flags::COMPLETE)) {
+            self.schedule_in_scope();
         }
     }
 
@@ -344,9 +349,11 @@ impl TaskRef {
         let header = self.header();
         let flags = header.flags.get().with(Flags::COMPLETE.with(outcome));
         header.flags.set(flags);
-        header.core.get().tasks.remove(self);
-        if flags.has(Flags::CANCEL.with(Flags::AWAITED)) || header.scopes.get().is_some() {
+        let is_unusual = Flags::CANCEL.with(Flags::AWAITED).with(Flags::SCOPED);
+        if flags.has(is_unusual) || header.scopes.get().is_some() {
             self.complete_unusual();
+        } else {
+            header.core.get().tasks.remove(self);
         }
         let joiner = header.joiner.take();
         if header.flags.get().has(Flags::HANDLE) {
@@ -365,6 +372,10 @@ impl TaskRef {
     #[cold]
     fn complete_unusual(self) {
         let header = self.header();
+        // A scoped task has left its scope with its future.
+        if !header.flags.get().has(Flags::SCOPED) {
+            header.core.get().tasks.remove(self);
+        }
         if header.flags.get().has(Flags::AWAITED) {
             self.unlink_awaited();
         }

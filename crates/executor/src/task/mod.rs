@@ -40,6 +40,7 @@ mod joiner;
 mod pool;
 mod reference;
 mod registry;
+mod scope_queue;
 mod spawn;
 mod waits;
 mod waker;
@@ -50,10 +51,11 @@ pub use reference::{Task, all, current, try_current};
 pub use spawn::{Builder, NoLoop, spawn, try_spawn};
 pub use tulipa_base::TaskId;
 
-pub(crate) use header::{Flags, RemoteWake, TaskRef};
+pub(crate) use header::{Extras, Flags, RemoteWake, TaskRef};
 pub(crate) use pool::Pool;
 pub(crate) use registry::Registry;
-pub(crate) use spawn::{RootFuture, RootState};
+pub(crate) use scope_queue::ScopeQueue;
+pub(crate) use spawn::{RootFuture, RootState, spawn_on};
 
 /// The id of the task that is running, or `None` outside of a task.
 ///

@@ -118,8 +118,9 @@ impl Builder {
     }
 }
 
+/// Makes a task of the loop `core`.
 #[inline]
-fn spawn_on<F>(
+pub(crate) fn spawn_on<F>(
     core: CorePtr,
     future: F,
     location: &'static Location<'static>,

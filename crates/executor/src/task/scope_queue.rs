@@ -1,0 +1,231 @@
+//! Tasks that a future runs inside of itself: they may borrow what the future may borrow.
+//!
+//! They are blocks like any others, with the same wakers and join handles, but the loop never sees them:
+//! woken, they go into the queue of their scope and wake its owner; the owner's poll runs them; and the scope drops
+//! them. So whatever becomes of the future that owns the scope, nothing polls or drops its tasks behind its back. If it
+//! is leaked, they are leaked with it.
+//!
+//! # Invariants
+//! 1. A block with the `SCOPED` flag was allocated for a [`Scoped`] future. Until its future is dropped, its stage begins
+//!    with the pointer to the queue.
+//! 2. A scoped task is in `members` of its scope until its future is gone. Its future is polled and dropped through
+//!    [`ScopeQueue`] alone, whose lifetime says that what the future borrows is still there.
+
+#![allow(
+    unsafe_code,
+    reason = "fence: finds the queue in a task's block; makes scoped tasks"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
+use tulipa_base::{TaskId, budget, current};
+
+use crate::cancel::{Limit, Spot};
+use crate::core::CorePtr;
+use crate::ready_queue::ReadyQueue;
+use crate::task::cell;
+use crate::task::header::{Extras, Flags, TaskRef};
+use crate::task::join::JoinHandle;
+use crate::task::registry::Registry;
+
+/// The tasks of one scope, which may borrow for `'env`.
+pub(crate) struct ScopeQueue<'env> {
+    inner: Rc<Inner>,
+    /// Invariant: `'env` is neither shortened nor stretched.
+    _borrows: PhantomData<Cell<&'env ()>>,
+}
+
+struct Inner {
+    ready: ReadyQueue,
+    members: Registry,
+    owner: RefCell<Option<Waker>>,
+    /// The owner has been woken since it last ran the tasks.
+    is_notified: Cell<bool>,
+}
+
+impl<'env> ScopeQueue<'env> {
+    pub(crate) fn new() -> ScopeQueue<'env> {
+        ScopeQueue {
+            inner: Rc::new(Inner {
+                ready: ReadyQueue::new(),
+                members: Registry::new(),
+                owner: RefCell::new(None),
+                is_notified: Cell::new(false),
+            }),
+            _borrows: PhantomData,
+        }
+    }
+
+    /// Makes a task that runs in this scope.
+    pub(crate) fn spawn<F>(
+        &self,
+        core: CorePtr,
+        future: F,
+        location: &'static Location<'static>,
+        extras: Option<Box<Extras>>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + 'env,
+        F::Output: 'env,
+    {
+        let scoped = Scoped {
+            inner: Rc::clone(&self.inner),
+            core,
+            future: Some(future),
+        };
+        let task = cell::allocate(core, scoped, location, extras);
+        task.header().set(Flags::SCOPED);
+        self.inner.members.push(task);
+        task.schedule();
+        // SAFETY: allocated for a future with this output just now, with `HANDLE` set.
+        unsafe { JoinHandle::new(task) }
+    }
+
+    /// Leaves the waker of the future that runs the tasks. Cloning and dropping wakers may be anyone's code.
+    pub(crate) fn set_owner(&self, waker: &Waker) {
+        if let Some(before) = &*self.inner.owner.borrow()
+            && before.will_wake(waker)
+        {
+            return;
+        }
+        let waker = waker.clone();
+        let before = self.inner.owner.replace(Some(waker));
+        drop(before);
+    }
+
+    /// Runs the tasks that are ready, each once. Says whether others have become ready meanwhile.
+    pub(crate) fn run(&self, core: CorePtr) -> bool {
+        self.inner.is_notified.set(false);
+        let snapshot = self.inner.ready.len();
+        if snapshot == 0 {
+            return false;
+        }
+        let _surroundings = Surroundings::put_aside(core);
+        for _ in 0..snapshot {
+            match self.inner.ready.pop_front() {
+                Some(task) => task.run(),
+                None => break,
+            }
+        }
+        !self.inner.ready.is_empty()
+    }
+
+    /// Drops the tasks, oldest first, and those that their destructors spawn.
+    pub(crate) fn drop_tasks(&self) {
+        while let Some(task) = self.inner.members.first() {
+            task.drop_unfinished();
+        }
+        while let Some(task) = self.inner.ready.pop_front() {
+            task.unschedule_finished();
+        }
+    }
+}
+
+impl Drop for ScopeQueue<'_> {
+    fn drop(&mut self) {
+        self.drop_tasks();
+    }
+}
+
+/// What belongs to the running task, while it runs others inside of it.
+struct Surroundings {
+    core: CorePtr,
+    running: Option<TaskRef>,
+    id: Option<TaskId>,
+    budget: budget::Saved,
+    spot: Spot,
+    limit: Limit,
+}
+
+impl Surroundings {
+    fn put_aside(core: CorePtr) -> Surroundings {
+        Surroundings {
+            core,
+            running: core.get().running.get(),
+            id: current::task_id(),
+            budget: budget::save(),
+            spot: core.get().spot.replace(Spot::ROOT),
+            limit: core.get().limit.replace(Limit::NONE),
+        }
+    }
+}
+
+impl Drop for Surroundings {
+    fn drop(&mut self) {
+        let core = self.core.get();
+        core.running.set(self.running);
+        current::set_task_id(self.id);
+        budget::restore(self.budget);
+        core.spot.set(self.spot);
+        core.limit.set(self.limit);
+    }
+}
+
+pin_project! {
+    /// A future in a scoped task's block.
+    #[repr(C)]
+    struct Scoped<F> {
+        // First, so that it is found without knowing `F`.
+        inner: Rc<Inner>,
+        core: CorePtr,
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Scoped<F> {
+        /// The future goes first: its destructors may wake the task, which uses the queue.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            this.future.set(None);
+            // A future in a block is only ever dropped as the running task's.
+            if let Some(task) = this.core.get().running.get() {
+                this.inner.members.remove(task);
+            }
+        }
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl TaskRef {
+    /// Puts a scoped task, which is unfinished and not in the queue, into the one of its scope, and wakes the owner.
+    #[cold]
+    pub(crate) fn schedule_in_scope(self) {
+        let inner = self.scope();
+        let header = self.header();
+        header.set(Flags::SCHEDULED);
+        inner.ready.push_back(self);
+        if !inner.is_notified.replace(true) {
+            // It is moved, not cloned: cloning may be anyone's code. The owner leaves another one.
+            let owner = inner.owner.take();
+            if let Some(owner) = owner {
+                owner.wake();
+            }
+        }
+    }
+
+    fn scope(self) -> Rc<Inner> {
+        let header = self.header();
+        // SAFETY: by invariant 1 the stage begins with the pointer, whose value this clones in place.
+        unsafe {
+            let stage = self.as_ptr().byte_add(header.vtable.stage_offset);
+            Rc::clone(&*stage.cast::<Rc<Inner>>())
+        }
+    }
+}
