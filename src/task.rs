@@ -15,6 +15,10 @@
 //! # });
 //! ```
 
+pub use tulipa_executor::context::{
+    Context, ContextLocal, InContext, SharedContext, SharedContextLocal,
+};
+pub use tulipa_executor::context_local;
 pub use tulipa_executor::group::{
     ChildHandle, Failure, FailureCause, GroupClosed, GroupError, Scope, ScopeFuture, TaskGroup,
     TaskGroupFuture, TryScope, TryScopeFuture, scope, task_group, try_scope,

@@ -8,6 +8,7 @@ mod support;
 
 mod auto_traits;
 mod cancel;
+mod context;
 mod groups;
 mod loop_order;
 mod misuse;

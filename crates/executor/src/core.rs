@@ -28,6 +28,7 @@ use tulipa_base::{Instant, TaskId};
 
 use crate::biased_count::{BiasedCount, Release};
 use crate::cancel::{Limit, Spot, Tree};
+use crate::context::Context;
 use crate::inject::Inject;
 use crate::ready_queue::ReadyQueue;
 use crate::report::{
@@ -53,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) limit: Cell<Limit>,
     /// Scopes and catch points of all tasks; `None` once the loop is closed.
     tree: std::cell::RefCell<Option<Rc<Tree>>>,
+    /// The context of code outside of tasks, and of the main futures of runs, one after the other.
+    pub(crate) context: std::cell::RefCell<Context>,
     loop_number: u16,
     next_sequence: Cell<u64>,
     is_closing: Cell<bool>,
@@ -83,6 +86,7 @@ impl Core {
             spot: Cell::new(Spot::ROOT),
             limit: Cell::new(Limit::NONE),
             tree: std::cell::RefCell::new(Some(Rc::new(Tree::new()))),
+            context: std::cell::RefCell::new(Context::empty()),
             loop_number: LOOPS.fetch_add(1, Ordering::Relaxed),
             next_sequence: Cell::new(1),
             is_closing: Cell::new(false),
@@ -208,6 +212,11 @@ impl Core {
         }
         self.pool.close();
         drop(self.tree.take());
+        let context = self.context.take();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
+            report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
+            drop_quietly(payload);
+        }
     }
 
     /// Drops every task, also those that destructors spawn, each in its turn. Where that would have no

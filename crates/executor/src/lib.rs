@@ -17,6 +17,7 @@
 //! dropping wakers is legal on any thread.
 
 pub mod cancel;
+pub mod context;
 pub mod executor;
 pub mod group;
 pub mod park;

@@ -12,6 +12,7 @@ use tulipa_base::{TaskId, budget, current};
 
 use crate::biased_count::{BiasedCount, Release, Unqueued};
 use crate::cancel::{CancelReason, NodeIndex};
+use crate::context;
 use crate::core::CorePtr;
 use crate::inject::Message;
 use crate::report::{ExceptionKind, drop_quietly, panic_message};
@@ -55,8 +56,10 @@ impl Flags {
     pub(crate) const DEFERRED: Flags = Flags(1 << 12);
     /// Belongs to a scope, which runs and drops it, and not to the loop.
     pub(crate) const SCOPED: Flags = Flags(1 << 13);
+    /// Has values of context variables.
+    pub(crate) const CONTEXT: Flags = Flags(1 << 14);
 
-    const NAMES: [(Flags, &'static str); 14] = [
+    const NAMES: [(Flags, &'static str); 15] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -71,6 +74,7 @@ impl Flags {
         (Flags::FORWARDED, "FORWARDED"),
         (Flags::DEFERRED, "DEFERRED"),
         (Flags::SCOPED, "SCOPED"),
+        (Flags::CONTEXT, "CONTEXT"),
     ];
 
     #[inline]
@@ -148,6 +152,8 @@ pub(crate) struct Extras {
     pub(crate) name: Option<Box<str>>,
     /// Why the task was asked to end, if not just `Requested`.
     pub(crate) reason: Option<CancelReason>,
+    /// Values of context variables; empty once the task is complete.
+    pub(crate) context: context::Context,
 }
 
 impl Header {
@@ -158,11 +164,18 @@ impl Header {
         extras: Option<Box<Extras>>,
     ) -> Header {
         let (id, parent_distance) = core.get().next_task_id();
+        let mut flags = Flags::HANDLE;
+        let mut extras = extras;
+        if let Some(parent) = core.get().running.get()
+            && parent.header().flags.get().has(Flags::CONTEXT)
+        {
+            inherit_context(parent, &mut flags, &mut extras);
+        }
         Header {
             vtable,
             core,
             next: Cell::new(None),
-            flags: Cell::new(Flags::HANDLE),
+            flags: Cell::new(flags),
             polls: Cell::new(0),
             count: BiasedCount::new(),
             waits: Waits::new(),
@@ -230,7 +243,17 @@ impl Extras {
     }
 
     fn is_empty(&self) -> bool {
-        self.name.is_none() && self.reason.is_none()
+        self.name.is_none() && self.reason.is_none() && self.context.is_empty()
+    }
+}
+
+/// Gives a new task the context of the one that makes it, unless it has one of its own.
+#[cold]
+fn inherit_context(parent: TaskRef, flags: &mut Flags, extras: &mut Option<Box<Extras>>) {
+    *flags = flags.with(Flags::CONTEXT);
+    let extras = extras.get_or_insert_default();
+    if extras.context.is_empty() {
+        extras.context = parent.header().with_extras(|extras| extras.context.clone());
     }
 }
 
@@ -349,7 +372,10 @@ impl TaskRef {
         let header = self.header();
         let flags = header.flags.get().with(Flags::COMPLETE.with(outcome));
         header.flags.set(flags);
-        let is_unusual = Flags::CANCEL.with(Flags::AWAITED).with(Flags::SCOPED);
+        let is_unusual = Flags::CANCEL
+            .with(Flags::AWAITED)
+            .with(Flags::SCOPED)
+            .with(Flags::CONTEXT);
         if flags.has(is_unusual) || header.scopes.get().is_some() {
             self.complete_unusual();
         } else {
@@ -381,6 +407,12 @@ impl TaskRef {
         }
         if header.scopes.get().is_some() {
             header.core.get().forget_scopes_of(self);
+        }
+        if header.flags.get().has(Flags::CONTEXT) {
+            let context = self.replace_context(context::Context::empty());
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
+                self.report(ExceptionKind::DestructorPanicked, payload);
+            }
         }
         // A request that was not delivered before the task's last step wins over its value. A panic is
         // never hidden.

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
+use crate::context;
 use crate::core::{self, CorePtr};
 use crate::task::cell;
 use crate::task::header::{Extras, Flags};
@@ -86,6 +87,7 @@ impl<F> std::error::Error for NoLoop<F> {}
 #[must_use = "the builder does nothing until `spawn`"]
 pub struct Builder {
     name: Option<Box<str>>,
+    context: Option<context::Context>,
 }
 
 impl Builder {
@@ -100,6 +102,12 @@ impl Builder {
         self
     }
 
+    /// Gives the task these values of context variables, instead of a copy of those of the running code.
+    pub fn context(mut self, context: context::Context) -> Builder {
+        self.context = Some(context);
+        self
+    }
+
     /// Starts the task, as [`spawn`] does.
     ///
     /// # Panics
@@ -111,10 +119,14 @@ impl Builder {
         F::Output: 'static,
     {
         let location = Location::caller();
-        match core::current() {
-            Some(core) => spawn_on(core, future, location, Extras::named(self.name)),
-            None => core::panic_outside(location),
+        let Some(core) = core::current() else {
+            core::panic_outside(location)
+        };
+        let handle = spawn_on(core, future, location, Extras::named(self.name));
+        if let Some(context) = self.context {
+            drop(handle.task_ref().replace_context(context));
         }
+        handle
     }
 }
 
@@ -182,17 +194,18 @@ impl<'a> RootFuture<'a> {
         unsafe fn poll<F: Future>(state: NonNull<()>, cx: &mut Context<'_>) -> Poll<()> {
             // SAFETY: by the caller.
             let state = unsafe { state.cast::<RootState<'_, F>>().as_mut() };
-            state
-                .future
-                .as_mut()
-                .poll(cx)
-                .map(|value| state.output.set(Some(value)))
+            state.future.as_mut().poll(cx).map(|value| {
+                state.output.set(Some(value));
+                keep_context();
+            })
         }
         let erased = Erased {
             poll: poll::<F>,
             state: NonNull::from(state).cast(),
         };
         let task = cell::allocate(core, erased, location, Extras::named(Some("main".into())));
+        // What the run before has set is still there.
+        drop(task.replace_context(core.get().context.borrow().clone()));
         core.get().enlist(task);
         // SAFETY: allocated for a future with output `()` just now, with `HANDLE` set.
         let handle = unsafe { JoinHandle::new(task) };
@@ -204,6 +217,13 @@ impl<'a> RootFuture<'a> {
 
     pub(crate) fn handle(&mut self) -> &mut JoinHandle<()> {
         &mut self.handle
+    }
+}
+
+/// Keeps the running task's values of context variables for the next run.
+fn keep_context() {
+    if let Some(core) = core::current() {
+        drop(core.get().context.replace(context::Context::current()));
     }
 }
 
