@@ -41,8 +41,10 @@ impl Flags {
     pub(crate) const CANCELLED: Flags = Flags(1 << 7);
     /// The outcome has been handed out.
     pub(crate) const TAKEN: Flags = Flags(1 << 8);
+    /// A callback, which is no task: it is in no registry, and runs once, outside of any task.
+    pub(crate) const CALLBACK: Flags = Flags(1 << 9);
 
-    const NAMES: [(Flags, &'static str); 9] = [
+    const NAMES: [(Flags, &'static str); 10] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -52,6 +54,7 @@ impl Flags {
         (Flags::PANICKED, "PANICKED"),
         (Flags::CANCELLED, "CANCELLED"),
         (Flags::TAKEN, "TAKEN"),
+        (Flags::CALLBACK, "CALLBACK"),
     ];
 
     #[inline]
@@ -201,7 +204,7 @@ impl TaskRef {
     pub(crate) fn run(self) {
         let header = self.header();
         let flags = header.flags.get().without(Flags::SCHEDULED);
-        if flags.has(Flags::COMPLETE.with(Flags::ABORT)) {
+        if flags.has(Flags::COMPLETE.with(Flags::ABORT).with(Flags::CALLBACK)) {
             header.flags.set(flags);
             return self.run_unusual();
         }
@@ -224,11 +227,14 @@ impl TaskRef {
         }
     }
 
-    /// The task is complete, or was aborted: see arrows 4 and 5.
-    #[cold]
+    /// The task is complete, or was aborted (see arrows 4 and 5), or it is a callback.
+    #[inline(never)]
     fn run_unusual(self) {
-        if self.header().flags.get().has(Flags::COMPLETE) {
+        let flags = self.header().flags.get();
+        if flags.has(Flags::COMPLETE) {
             self.free_if_unused();
+        } else if flags.has(Flags::CALLBACK) {
+            self.run_callback();
         } else {
             self.drop_unfinished();
         }
@@ -326,9 +332,62 @@ impl TaskRef {
         }
     }
 
-    /// Takes note that a complete task has been taken from the ready queue of a closing loop.
-    pub(crate) fn unschedule_finished(self) {
+    /// Takes note that this has been taken from the ready queue of a closing loop. A callback is dropped
+    /// uncalled; an unfinished task stays in the registry, and is dropped from there.
+    pub(crate) fn unschedule(self) {
         self.header().clear(Flags::SCHEDULED);
+        let flags = self.header().flags.get();
+        if flags.has(Flags::COMPLETE) {
+            self.free_if_unused();
+        } else if flags.has(Flags::CALLBACK) {
+            self.cancel_callback();
+        }
+    }
+
+    // ---- owner thread, callbacks: see the module `callback` ----
+
+    /// Calls a callback that has just been taken from the ready queue.
+    fn run_callback(self) {
+        let header = self.header();
+        header.set(Flags::RUNNING);
+        current::set_task_id(None);
+        budget::end();
+        let mut cx = Context::from_waker(Waker::noop());
+        // SAFETY: not `COMPLETE`, and `RUNNING` was clear: as in `run`.
+        let outcome = match unsafe { (header.vtable.poll)(self, &mut cx) } {
+            // A timer that was put off after it had fired.
+            Polled::Pending => return header.clear(Flags::RUNNING),
+            Polled::Value => Flags::VALUE,
+            Polled::Panicked => Flags::PANICKED,
+        };
+        // The value is `()`, and a payload is taken here: nothing is left for anyone.
+        header.set(Flags::COMPLETE.with(Flags::TAKEN).with(outcome));
+        if outcome == Flags::PANICKED {
+            // SAFETY: by invariant 3 the stage holds the payload, which is taken here only.
+            let payload = unsafe { (header.vtable.take_panic)(self) };
+            self.report(ExceptionKind::CallbackPanicked, payload);
+        }
+        header.clear(Flags::RUNNING);
+        self.free_if_unused();
+    }
+
+    /// Drops a callback here and now, unless it is running or gone. The caller does not use the pointer
+    /// any more if it has no claim of its own.
+    pub(crate) fn cancel_callback(self) {
+        let header = self.header();
+        let flags = header.flags.get();
+        debug_assert!(flags.has(Flags::CALLBACK), "{flags:?}");
+        if flags.has(Flags::COMPLETE.with(Flags::RUNNING)) {
+            return;
+        }
+        header.set(Flags::RUNNING);
+        // SAFETY: not `COMPLETE`, so the stage holds the callback (invariant 3), and it is not running.
+        let dropped = unsafe { (header.vtable.drop_future)(self) };
+        header.set(Flags::COMPLETE.with(Flags::TAKEN).with(Flags::CANCELLED));
+        if let Err(payload) = dropped {
+            self.report(ExceptionKind::DestructorPanicked, payload);
+        }
+        header.clear(Flags::RUNNING);
         self.free_if_unused();
     }
 
@@ -460,6 +519,9 @@ impl Message {
     pub(crate) fn refuse(self) {
         match self {
             Message::Wake(wake) => drop(wake),
+            Message::Call(call) => drop(call),
+            Message::Spawn(spawn) => drop(spawn),
+            Message::Stop => {}
         }
     }
 }

@@ -118,8 +118,9 @@ impl Builder {
     }
 }
 
+/// Starts a task in a loop that this thread owns.
 #[inline]
-fn spawn_on<F>(
+pub(crate) fn spawn_on<F>(
     core: CorePtr,
     future: F,
     location: &'static Location<'static>,
