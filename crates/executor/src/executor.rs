@@ -17,6 +17,7 @@ use crate::inject::{Inject, Message};
 use crate::loop_ref::LoopRef;
 use crate::park::{Park, Wait};
 use crate::report::{self, ExceptionHandler, ExceptionKind, drop_quietly, panic_message};
+use crate::shuffle::Shuffle;
 use crate::stop::{Stopped, StoppedEarly, Turn};
 use crate::task::{Flags, JoinHandle, RootFuture, RootState, spawn_on};
 use crate::timer::Timers;
@@ -41,6 +42,9 @@ pub struct Config {
     pub timer_gap: Duration,
     /// Whether the clock stands still from the start, as after [`pause`](crate::timer::pause).
     pub start_paused: bool,
+    /// Runs what is ready in a turn in an order drawn from this seed, instead of first in, first out.
+    /// Default: no.
+    pub shuffle_seed: Option<u64>,
     /// Hears of failures that nobody else looks at. Default: a line on standard error.
     pub exception_handler: Option<ExceptionHandler>,
 }
@@ -57,6 +61,7 @@ impl Default for Config {
             time_per_park: Duration::from_micros(500),
             timer_gap: Duration::from_micros(100),
             start_paused: false,
+            shuffle_seed: None,
             exception_handler: None,
         }
     }
@@ -69,6 +74,7 @@ impl fmt::Debug for Config {
             .field("time_per_park", &self.time_per_park)
             .field("timer_gap", &self.timer_gap)
             .field("start_paused", &self.start_paused)
+            .field("shuffle_seed", &self.shuffle_seed)
             .finish_non_exhaustive()
     }
 }
@@ -90,6 +96,7 @@ pub struct Executor<P: Park> {
     last_park: Cell<Option<Instant>>,
     /// Kept for its memory.
     spare: Cell<Vec<Message>>,
+    shuffle: Option<Shuffle>,
 }
 
 impl<P: Park> Executor<P> {
@@ -115,6 +122,7 @@ impl<P: Park> Executor<P> {
             polls_since_park: Cell::new(0),
             last_park: Cell::new(None),
             spare: Cell::new(Vec::new()),
+            shuffle: config.shuffle_seed.map(Shuffle::new),
         }
     }
 
@@ -351,6 +359,9 @@ impl<P: Park> Executor<P> {
         let core = self.core.get();
         // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile runs
         //    in the next turn.
+        if let Some(shuffle) = &self.shuffle {
+            shuffle.permute(&core.ready);
+        }
         let snapshot = core.ready.len();
         for _ in 0..snapshot {
             match core.ready.pop_front() {
