@@ -1,13 +1,33 @@
-//! The runtime: how a loop is set up, run and closed, and which reactor it waits with.
+//! The runtime: how a loop is set up, run and closed, which reactor it waits with, and the loop's own
+//! interface: callbacks, timers that call, promises, and what other threads hold of it.
+//!
+//! - [`Runner`] runs futures one after the other. [`EventLoop`] is what is below: run for ever and stopped,
+//!   turned by hand, or waited for by another event loop.
+//! - [`LoopRef`] is the loop as its own tasks and callbacks hold it: [`EventLoop::current`].
+//!   [`RemoteHandle`] is what other threads hold.
+//! - [`call_soon`], [`call_later`], [`call_at`]: closures that the loop calls, with a [`Handle`] to cancel
+//!   them. They share the ready queue with tasks: first ready, first run.
+//! - [`Promise`]: a value that is set once and awaited by many.
 
+mod builder;
 mod event_loop;
+mod parked;
 mod runner;
 
 use std::future::Future;
 
-pub use runner::{Builder, Runner};
+pub use builder::Builder;
+pub use event_loop::EventLoop;
+pub use runner::Runner;
+pub use tulipa_executor::callback::{
+    CancelOnDrop, Handle, TimerCancelOnDrop, TimerHandle, call_at, call_later, call_soon,
+};
 pub use tulipa_executor::executor::NestedLoop;
+pub use tulipa_executor::loop_ref::{LoopClosed, LoopRef};
+pub use tulipa_executor::promise::{AlreadySet, CallbackId, Promise, PromiseError, PromiseWait};
+pub use tulipa_executor::remote::{RemoteCall, RemoteHandle, RemoteTask};
 pub use tulipa_executor::report::{ExceptionContext, ExceptionHandler, ExceptionKind};
+pub use tulipa_executor::stop::{Stopped, StoppedEarly, Turn};
 
 /// The reactor: what waits for the operating system.
 ///

@@ -3,14 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::rc::Rc;
-use std::time::Duration;
 
-use tulipa_executor::report::{ExceptionContext, ExceptionHandler};
-use tulipa_executor::{Config, Executor};
-use tulipa_reactor::{Choice, Driver};
-
-use crate::runtime::event_loop::Parked;
+use crate::runtime::builder::Builder;
+use crate::runtime::event_loop::EventLoop;
 
 /// An event loop that runs futures, one after the other. Tasks that a run leaves unfinished go on in the
 /// next.
@@ -30,9 +25,7 @@ use crate::runtime::event_loop::Parked;
 /// # }
 /// ```
 pub struct Runner {
-    // The order matters: tasks, and the sockets in them, go before the driver.
-    executor: Option<Executor<Parked>>,
-    driver: Rc<Driver>,
+    event_loop: EventLoop,
 }
 
 impl Runner {
@@ -56,6 +49,7 @@ impl Runner {
     /// # Panics
     /// - When a loop runs on this thread already: await the future there instead.
     /// - When `future` panics, with its payload.
+    /// - When the loop is [stopped](crate::runtime::LoopRef::stop) before `future` is complete.
     /// - When the operating system refuses to wait; [`try_run`](Runner::try_run) returns that as an
     ///   error.
     #[track_caller]
@@ -70,6 +64,8 @@ impl Runner {
     ///
     /// # Errors
     /// - When a loop runs on this thread already: an error with [`NestedLoop`](crate::runtime::NestedLoop) inside.
+    /// - When the loop is [stopped](crate::runtime::LoopRef::stop) first: an error with
+    ///   [`StoppedEarly`](crate::runtime::StoppedEarly) inside.
     /// - What the operating system says when it refuses to wait for events.
     ///
     /// The future is dropped then; tasks stay, and another run may be tried.
@@ -78,107 +74,30 @@ impl Runner {
     /// When `future` panics, with its payload.
     #[track_caller]
     pub fn try_run<F: Future>(&mut self, future: F) -> io::Result<F::Output> {
-        Executor::<Parked>::ensure_no_loop().map_err(io::Error::other)?;
-        let _entered = self.driver.enter();
-        self.executor
-            .as_ref()
-            .expect("only drop takes it")
-            .run(future)
+        self.event_loop.try_block_on(future)
+    }
+
+    /// The loop that this runner runs.
+    pub fn event_loop(&self) -> &EventLoop {
+        &self.event_loop
     }
 
     /// The name of the reactor's backend.
     pub fn reactor_name(&self) -> &'static str {
-        self.driver.reactor_name()
+        self.event_loop.reactor_name()
     }
 }
 
-impl Drop for Runner {
-    fn drop(&mut self) {
-        let _entered = self.driver.enter();
-        drop(self.executor.take());
-        self.driver.close();
+impl From<EventLoop> for Runner {
+    fn from(event_loop: EventLoop) -> Runner {
+        Runner { event_loop }
     }
 }
 
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner")
-            .field("executor", &self.executor)
-            .field("driver", &self.driver)
+            .field("event_loop", &self.event_loop)
             .finish()
-    }
-}
-
-/// Sets up a [`Runner`].
-#[derive(Debug, Default)]
-#[must_use = "the builder does nothing until `build`"]
-pub struct Builder {
-    reactor: Choice,
-    config: Config,
-}
-
-impl Builder {
-    /// Chooses the reactor: by its name, or one of your own.
-    ///
-    /// Without this call the environment variable `TULIPA_REACTOR` names it, or else it is `mio`.
-    pub fn reactor(mut self, choice: impl Into<Choice>) -> Builder {
-        self.reactor = choice.into();
-        self
-    }
-
-    /// Whether the clock stands still from the start, as after [`time::pause`](crate::time::pause).
-    pub fn start_paused(mut self, start_paused: bool) -> Builder {
-        self.config.start_paused = start_paused;
-        self
-    }
-
-    /// The least time between two waits that end because of timers. Default: 100 µs.
-    ///
-    /// A timer that is alone ends the wait at its deadline. When timers are dense, those that fall into
-    /// a gap are served together at its end, so the loop wakes up for timers at most once a gap (by
-    /// default 10,000 times a second), and a timer is late by a gap at most. Zero serves each at its
-    /// own deadline.
-    pub fn timer_gap(mut self, gap: Duration) -> Builder {
-        self.config.timer_gap = gap;
-        self
-    }
-
-    /// How many polls go by, while tasks are ready all the time, until sockets and timers are looked
-    /// at. Default: 256, or as many as fit into 500 µs. Fewer make busy loops slow, by a system call
-    /// each time; more make sockets and timers wait, up to those 500 µs.
-    pub fn polls_per_park(mut self, polls: u32) -> Builder {
-        self.config.polls_per_park = polls;
-        self
-    }
-
-    /// Hears of failures that nobody else looks at: a panic in a task whose handle was dropped, a
-    /// destructor that panics, a listener that has run out of descriptors. By default they are written
-    /// to standard error, a line each; also where the handler itself panics.
-    ///
-    /// A panic whose handle is kept is told when that handle is dropped without having been awaited.
-    /// Rust's own panic hook runs as well, at the moment of the panic, and prints its message unless the
-    /// program has set another ([`std::panic::set_hook`]). An `Err` that a detached task returns is a
-    /// value like any other: it is dropped. With `panic = "abort"` nothing is caught.
-    #[doc(alias = "set_exception_handler")]
-    pub fn exception_handler(
-        mut self,
-        handler: impl Fn(&ExceptionContext<'_>) + 'static,
-    ) -> Builder {
-        self.config.exception_handler = Some(Rc::new(handler) as ExceptionHandler);
-        self
-    }
-
-    /// Makes the runner.
-    ///
-    /// # Errors
-    /// - `InvalidInput`, when no reactor has the name given; the message lists those that exist.
-    /// - What the operating system says, when it refuses what the loop needs.
-    pub fn build(self) -> io::Result<Runner> {
-        let driver = Driver::new(self.reactor)?;
-        let executor = Executor::new(Parked::new(Rc::clone(&driver)), self.config);
-        Ok(Runner {
-            executor: Some(executor),
-            driver,
-        })
     }
 }

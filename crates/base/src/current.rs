@@ -30,6 +30,12 @@ impl TaskId {
         TaskId(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
     }
 
+    /// How many ids before `later`, of the same loop, this one was given out; zero if too many to count.
+    #[inline]
+    pub fn distance_to(self, later: TaskId) -> u32 {
+        u32::try_from(later.0.get().wrapping_sub(self.0.get())).unwrap_or(0)
+    }
+
     /// The id given out `distance` tasks before this one, in the same loop.
     pub fn before(self, distance: u64) -> TaskId {
         let bits = self.0.get();

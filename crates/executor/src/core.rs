@@ -3,13 +3,14 @@
 //! # Memory
 //! A [`Core`] is allocated once and reached through [`CorePtr`] from its [`crate::Executor`] and
 //! from every task's block. Blocks may outlive the executor (a waker kept by another thread, a
-//! join handle kept by the program), so the core's memory is counted: one reference for each block,
-//! and the executor's knowledge in place of a count while the loop is open (see `biased_count`).
+//! join handle kept by the program), so the core's memory is counted: one reference for each block and
+//! for each [`CoreRef`] and [`RemoteCore`], and the executor's knowledge in place of a count while the
+//! loop is open (see `biased_count`).
 //!
 //! # Invariants
-//! 1. Behind a `CorePtr` is an allocated `Core`, as long as the executor is not dropped, or the block
-//!    that holds the pointer is not freed.
-//! 2. Other threads touch only `owner`, `inject` and `blocks`.
+//! 1. Behind a `CorePtr` is an allocated `Core`, as long as the executor is not dropped, or the block or
+//!    counted reference that holds the pointer is not freed.
+//! 2. Other threads touch only `owner`, `loop_number`, `inject` and `blocks`.
 //! 3. When the executor has closed the core, everything in it that may hold user code or thread-bound
 //!    data is gone (tasks, timers, handler), so that any thread may free the memory.
 
@@ -19,6 +20,7 @@
 )]
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -35,7 +37,7 @@ use crate::report::{
     self, ExceptionContext, ExceptionHandler, ExceptionKind, Tell, drop_quietly, panic_message,
 };
 use crate::shim::Cell;
-use crate::task::{Pool, Registry, TaskRef};
+use crate::task::{Flags, Pool, Registry, TaskRef};
 use crate::timer::Timers;
 
 pub(crate) struct Core {
@@ -44,7 +46,7 @@ pub(crate) struct Core {
     pub(crate) tasks: Registry,
     pub(crate) timers: Timers,
     pub(crate) pool: Pool,
-    /// The task whose code is running. Set only while it is on the stack.
+    /// The task or callback whose code is running. Set only while it is on the stack.
     pub(crate) running: Cell<Option<TaskRef>>,
     /// Milliseconds on the machine's clock when the loop last looked at it; wraps after 49 days.
     coarse_ms: Cell<u32>,
@@ -59,6 +61,9 @@ pub(crate) struct Core {
     loop_number: u16,
     next_sequence: Cell<u64>,
     is_closing: Cell<bool>,
+    is_running: Cell<bool>,
+    /// The run is to end, or the next one after a turn. Set it with [`Core::stop`].
+    is_stopping: Cell<bool>,
     spawned_while_closing: Cell<usize>,
     handler: std::cell::RefCell<Option<ExceptionHandler>>,
     pub(crate) inject: Inject,
@@ -90,6 +95,8 @@ impl Core {
             loop_number: LOOPS.fetch_add(1, Ordering::Relaxed),
             next_sequence: Cell::new(1),
             is_closing: Cell::new(false),
+            is_running: Cell::new(false),
+            is_stopping: Cell::new(false),
             spawned_while_closing: Cell::new(0),
             handler: std::cell::RefCell::new(handler),
             inject,
@@ -100,18 +107,18 @@ impl Core {
         CorePtr(NonNull::from(Box::leak(core)))
     }
 
-    /// The id of a new task, and how many ids ago its parent, the running task, got its own: zero where
-    /// none is running, or too long ago to be counted.
     #[inline]
-    pub(crate) fn next_task_id(&self) -> (TaskId, u32) {
+    pub(crate) fn next_task_id(&self) -> TaskId {
         let sequence = self.next_sequence.get();
         self.next_sequence.set(sequence.wrapping_add(1));
-        let id = TaskId::new(self.loop_number, sequence);
-        let distance = match self.running.get() {
-            Some(parent) => id.as_u64() - parent.header().id.as_u64(),
-            None => 0,
-        };
-        (id, u32::try_from(distance).unwrap_or(0))
+        TaskId::new(self.loop_number, sequence)
+    }
+
+    /// The task whose code is running; `None` in a callback, and outside of tasks.
+    pub(crate) fn running_task(&self) -> Option<TaskRef> {
+        let running = self.running.get()?;
+        let is_callback = running.header().flags.get().has(Flags::CALLBACK);
+        (!is_callback).then_some(running)
     }
 
     /// See the field.
@@ -163,16 +170,51 @@ impl Core {
         self.is_closing.get()
     }
 
+    /// Asks that the run end when the turn's snapshot has run.
+    pub(crate) fn stop(&self) {
+        self.is_stopping.set(true);
+        // It is looked at where the loop looks outside, so that busy turns need not test for it.
+        self.timers.hurry();
+    }
+
+    #[inline]
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.get()
+    }
+
+    /// Whether it was asked to stop, once.
+    pub(crate) fn take_stop(&self) -> bool {
+        self.is_stopping.replace(false)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_running.get()
+    }
+
+    pub(crate) fn set_running(&self, is_running: bool) {
+        self.is_running.set(is_running);
+    }
+
     pub(crate) fn exception_handler(&self) -> Option<ExceptionHandler> {
         // A handler that is replaced while it is cloned cannot be: cloning an `Rc` runs no code of
         // the user's.
         self.handler.borrow().clone()
     }
 
-    /// Tells the handler of a panic in the code of `task`.
+    /// Tells the handler of a panic in the code of `task`, which may be a callback.
     #[cold]
     pub(crate) fn report_task(&self, kind: ExceptionKind, task: TaskRef, message: &str) {
         let header = task.header();
+        if header.flags.get().has(Flags::CALLBACK) {
+            return self.exception_handler().tell(&ExceptionContext {
+                kind,
+                message,
+                task: None,
+                task_name: None,
+                spawned_at: None,
+                registered_at: Some(header.spawned_at),
+            });
+        }
         header.with_name(|task_name| {
             self.exception_handler().tell(&ExceptionContext {
                 kind,
@@ -180,42 +222,46 @@ impl Core {
                 task: Some(header.id),
                 task_name,
                 spawned_at: Some(header.spawned_at),
+                registered_at: None,
             });
         });
     }
 
-    /// Ends the loop: drops every task, oldest first, then what is left in the queues. Owner thread
-    /// only, with this core current, so that destructors may use the loop.
+    /// Ends the loop: drops every task, oldest first, then the callbacks, uncalled: those of timers, those
+    /// in the ready queue, those that other threads sent. Owner thread only, with this core current, so
+    /// that destructors may use the loop.
     pub(crate) fn close(&self) {
         self.is_closing.set(true);
         let limit = self.tasks.len().saturating_mul(4).max(SPAWNS_WHILE_CLOSING);
-        // Wakers and the handler are anyone's code too, and may spawn when they are dropped.
+        // Callbacks, wakers and the handler are anyone's code too, and may spawn when they are dropped.
         loop {
             self.drop_tasks(limit);
             self.timers.clear();
-            let handler = self.handler.take();
-            let dropped = catch_unwind(AssertUnwindSafe(|| drop(handler)));
-            if let Err(payload) = dropped {
-                report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
-                drop_quietly(payload);
+            self.empty_ready_queue();
+            for message in self.inject.close() {
+                // What was sent is dropped here, on the loop's thread.
+                report_panic_of(|| message.refuse());
             }
+            let handler = self.handler.take();
+            report_panic_of(|| drop(handler));
             if self.tasks.len() == 0 {
                 break;
             }
         }
-        for message in self.inject.close() {
-            message.refuse();
-        }
-        // Nothing runs any more; what was ready is only taken out, so that blocks are freed.
-        while let Some(task) = self.ready.pop_front() {
-            task.unschedule_finished();
-        }
+        self.empty_ready_queue();
         self.pool.close();
         drop(self.tree.take());
         let context = self.context.take();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
             report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
             drop_quietly(payload);
+        }
+    }
+
+    /// Nothing runs any more: what was ready is only taken out, so that blocks are freed.
+    fn empty_ready_queue(&self) {
+        while let Some(task) = self.ready.pop_front() {
+            task.unschedule();
         }
     }
 
@@ -234,6 +280,14 @@ impl Core {
                 task.leak_unfinished();
             }
         }
+    }
+}
+
+/// Calls `f`, which drops something of the user's.
+fn report_panic_of(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
+        drop_quietly(payload);
     }
 }
 
@@ -284,6 +338,15 @@ impl CorePtr {
         }
     }
 
+    /// A counted reference. Owner thread only.
+    pub(crate) fn counted(self) -> CoreRef {
+        self.get().blocks.acquire_local();
+        CoreRef {
+            core: self,
+            _owner: PhantomData,
+        }
+    }
+
     #[cold]
     fn free(self) {
         // SAFETY: it was leaked from a box in `allocate`. The count says that no block and no
@@ -295,6 +358,84 @@ impl CorePtr {
 impl fmt::Debug for CorePtr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CorePtr({:p})", self.0)
+    }
+}
+
+/// Keeps a core's memory, on its owner thread.
+pub(crate) struct CoreRef {
+    core: CorePtr,
+    /// Not `Send`: the owner thread's alone.
+    _owner: PhantomData<*const ()>,
+}
+
+impl CoreRef {
+    #[inline]
+    pub(crate) fn ptr(&self) -> CorePtr {
+        self.core
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> &Core {
+        self.core.get()
+    }
+
+    /// A reference that may go to other threads.
+    pub(crate) fn remote(&self) -> RemoteCore {
+        self.get().blocks.acquire_remote();
+        RemoteCore { core: self.core }
+    }
+}
+
+impl Clone for CoreRef {
+    fn clone(&self) -> CoreRef {
+        self.core.counted()
+    }
+}
+
+impl Drop for CoreRef {
+    fn drop(&mut self) {
+        self.core.block_freed(true);
+    }
+}
+
+/// Keeps a core's memory, on any thread.
+pub(crate) struct RemoteCore {
+    core: CorePtr,
+}
+
+// SAFETY: it reaches the count, the inject queue and the owner's name, which by invariant 2 any thread
+// may touch; more only by `local`, which looks whose thread it is on.
+unsafe impl Send for RemoteCore {}
+
+// SAFETY: as for `Send`.
+unsafe impl Sync for RemoteCore {}
+
+impl RemoteCore {
+    /// The core, if the calling thread owns it.
+    pub(crate) fn local(&self) -> Option<CorePtr> {
+        self.core.is_owned_here().then_some(self.core)
+    }
+
+    pub(crate) fn inject(&self) -> &Inject {
+        &self.core.get().inject
+    }
+
+    /// An id of this loop that no task has.
+    pub(crate) fn no_task_id(&self) -> TaskId {
+        TaskId::new(self.core.get().loop_number, 0)
+    }
+}
+
+impl Clone for RemoteCore {
+    fn clone(&self) -> RemoteCore {
+        self.core.get().blocks.acquire_remote();
+        RemoteCore { core: self.core }
+    }
+}
+
+impl Drop for RemoteCore {
+    fn drop(&mut self) {
+        self.core.block_freed(false);
     }
 }
 
@@ -334,6 +475,14 @@ crate::shim::thread_local! {
 #[inline]
 pub(crate) fn current() -> Option<CorePtr> {
     CURRENT.with(|current| current.get())
+}
+
+/// Forgets the loop that runs on this thread: for the child of a fork, which is not in it. Should the child
+/// come back into that loop all the same, its next turn looks outside, and finds out.
+pub(crate) fn forget_current() {
+    if let Some(core) = CURRENT.with(|current| current.take()) {
+        core.get().timers.hurry();
+    }
 }
 
 /// Calls `f` with the core of the loop that runs on this thread.

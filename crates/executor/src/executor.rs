@@ -14,9 +14,12 @@ use tulipa_base::{Instant, TaskId, budget, current};
 
 use crate::core::{self, Core, CorePtr, Enter};
 use crate::inject::{Inject, Message};
+use crate::loop_ref::LoopRef;
 use crate::park::{Park, Wait};
 use crate::report::{self, ExceptionHandler, ExceptionKind, drop_quietly, panic_message};
-use crate::task::{RootFuture, RootState};
+use crate::shuffle::Shuffle;
+use crate::stop::{Stopped, StoppedEarly, Turn};
+use crate::task::{Extras, Flags, JoinHandle, RootFuture, RootState, spawn_on};
 use crate::timer::Timers;
 
 /// How an executor shares its time. The defaults suit most programs.
@@ -39,6 +42,9 @@ pub struct Config {
     pub timer_gap: Duration,
     /// Whether the clock stands still from the start, as after [`pause`](crate::timer::pause).
     pub start_paused: bool,
+    /// Runs what is ready in a turn in an order drawn from this seed, instead of first in, first out.
+    /// Default: no.
+    pub shuffle_seed: Option<u64>,
     /// Hears of failures that nobody else looks at. Default: a line on standard error.
     pub exception_handler: Option<ExceptionHandler>,
 }
@@ -55,6 +61,7 @@ impl Default for Config {
             time_per_park: Duration::from_micros(500),
             timer_gap: Duration::from_micros(100),
             start_paused: false,
+            shuffle_seed: None,
             exception_handler: None,
         }
     }
@@ -67,6 +74,7 @@ impl fmt::Debug for Config {
             .field("time_per_park", &self.time_per_park)
             .field("timer_gap", &self.timer_gap)
             .field("start_paused", &self.start_paused)
+            .field("shuffle_seed", &self.shuffle_seed)
             .finish_non_exhaustive()
     }
 }
@@ -88,6 +96,7 @@ pub struct Executor<P: Park> {
     last_park: Cell<Option<Instant>>,
     /// Kept for its memory.
     spare: Cell<Vec<Message>>,
+    shuffle: Option<Shuffle>,
 }
 
 impl<P: Park> Executor<P> {
@@ -113,6 +122,7 @@ impl<P: Park> Executor<P> {
             polls_since_park: Cell::new(0),
             last_park: Cell::new(None),
             spare: Cell::new(Vec::new()),
+            shuffle: config.shuffle_seed.map(Shuffle::new),
         }
     }
 
@@ -121,7 +131,9 @@ impl<P: Park> Executor<P> {
     /// Tasks that are unfinished then stay, and go on in the next run.
     ///
     /// # Errors
-    /// What [`Park::park`] says, when the operating system refuses to wait.
+    /// - What [`Park::park`] says, when the operating system refuses to wait.
+    /// - An error with [`StoppedEarly`] inside, when the loop was [stopped](LoopRef::stop) first. The
+    ///   future is dropped then.
     ///
     /// # Panics
     /// - When a loop runs on this thread already; [`Executor::ensure_no_loop`] says so instead.
@@ -129,10 +141,7 @@ impl<P: Park> Executor<P> {
     #[track_caller]
     pub fn run<F: Future>(&self, future: F) -> io::Result<F::Output> {
         let location = Location::caller();
-        if let Err(nested) = Self::ensure_no_loop() {
-            panic!("{nested}");
-        }
-        let _entered = Entered::new(self.core);
+        let _running = self.start();
         let future = pin!(future);
         let mut state = RootState {
             future,
@@ -142,8 +151,8 @@ impl<P: Park> Executor<P> {
         let _idle = Idle(self.core);
         let outcome = {
             let mut root = RootFuture::spawn(self.core, &mut state, location);
-            while !root.handle().is_finished() {
-                self.turn()?;
+            if self.turn_until(|| root.handle().is_finished())? == Ended::Stopped {
+                return Err(io::Error::other(StoppedEarly { _private: () }));
             }
             let mut cx = Context::from_waker(Waker::noop());
             match std::pin::Pin::new(root.handle()).poll(&mut cx) {
@@ -163,6 +172,106 @@ impl<P: Park> Executor<P> {
         }
     }
 
+    /// Runs the loop until the task is complete that `future` becomes, and returns its value.
+    ///
+    /// # Errors
+    /// [`Stopped`], with the task in it, which is unfinished and goes on in a later run: when the loop was
+    /// [stopped](LoopRef::stop) first, or the operating system refused to wait. Also when the task was
+    /// cancelled: the handle inside says so.
+    ///
+    /// # Panics
+    /// As [`Executor::run`].
+    #[track_caller]
+    pub fn run_task<F>(&self, future: F) -> Result<F::Output, Stopped<F::Output>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let location = Location::caller();
+        let _running = self.start();
+        let mut task = spawn_on(
+            self.core,
+            future,
+            location,
+            Extras::named(Some("main".into())),
+        );
+        match self.turn_until(|| task.is_finished()) {
+            Ok(Ended::Done) if !is_cancelled(&task) => Ok(value_of(&mut task)),
+            Ok(_) => Err(Stopped::new(task, None)),
+            Err(error) => Err(Stopped::new(task, Some(error))),
+        }
+    }
+
+    /// Runs the loop until it is [stopped](LoopRef::stop).
+    ///
+    /// # Errors
+    /// What [`Park::park`] says, when the operating system refuses to wait.
+    ///
+    /// # Panics
+    /// When a loop runs on this thread already.
+    #[track_caller]
+    pub fn run_forever(&self) -> io::Result<()> {
+        let _running = self.start();
+        self.turn_until(|| false).map(|_| ())
+    }
+
+    /// Runs one turn, which waits for the outside no longer than `at_most`, or as long as it takes.
+    ///
+    /// If the loop was asked to stop before, it does not wait at all; the answer says so then, and when it
+    /// is asked during this turn.
+    ///
+    /// # Errors
+    /// What [`Park::park`] says, when the operating system refuses to wait.
+    ///
+    /// # Panics
+    /// When a loop runs on this thread already.
+    #[track_caller]
+    pub fn turn_once(&self, at_most: Option<Duration>) -> io::Result<Turn> {
+        let _running = self.start();
+        self.single_turn(at_most)
+    }
+
+    /// Prepares for a wait outside of this executor, and says how long it may take at most: `None` for
+    /// ever, zero for not at all. See [`Park::prepare_wait`].
+    ///
+    /// # Errors
+    /// What [`Park::prepare_wait`] says.
+    ///
+    /// # Panics
+    /// When a loop runs on this thread already.
+    #[track_caller]
+    pub fn prepare_wait(&self) -> io::Result<Option<Duration>> {
+        let _running = self.start();
+        let wait = if self.has_ready() || self.core.get().is_stopping() {
+            Wait::Poll
+        } else {
+            self.core.get().timers.idle_wait()
+        };
+        Ok(match self.park.borrow_mut().prepare_wait(wait)? {
+            Wait::Poll => Some(Duration::ZERO),
+            // As a duration, for outside of the loop its clock means nothing.
+            Wait::Until(deadline) => Some(deadline - Instant::now()),
+            Wait::Forever => None,
+        })
+    }
+
+    /// Whether a turn would find something to run without waiting: what is ready, what other threads
+    /// sent, a timer that was set too late.
+    pub fn has_ready(&self) -> bool {
+        let core = self.core.get();
+        !core.ready.is_empty() || core.inject.is_pending() || core.timers.has_overdue()
+    }
+
+    /// The deadline up to which a wait may last, as far as timers are concerned.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.core.get().timers.next_wake()
+    }
+
+    /// A reference to this loop, for callbacks and tasks.
+    pub fn loop_ref(&self) -> LoopRef {
+        LoopRef::new(self.core.counted())
+    }
+
     /// Says whether a loop may be started on this thread.
     ///
     /// # Errors
@@ -179,9 +288,64 @@ impl<P: Park> Executor<P> {
         self.core.get().tasks.len()
     }
 
+    /// Begins a run.
+    #[track_caller]
+    fn start(&self) -> Running {
+        if let Err(nested) = Self::ensure_no_loop() {
+            panic!("{nested}");
+        }
+        self.core.get().set_running(true);
+        Running {
+            entered: Entered::new(self.core),
+        }
+    }
+
+    /// Turns the loop until `is_done`, or until it is stopped.
+    fn turn_until(&self, mut is_done: impl FnMut() -> bool) -> io::Result<Ended> {
+        let core = self.core.get();
+        if core.is_stopping() {
+            // Asked before the run: this run is one turn.
+            let _stopped = self.single_turn(Some(Duration::ZERO))?;
+            return Ok(if is_done() {
+                Ended::Done
+            } else {
+                Ended::Stopped
+            });
+        }
+        while !is_done() {
+            match self.turn() {
+                Ok(()) => {}
+                Err(Interrupt::Stop) => {
+                    core.take_stop();
+                    return Ok(Ended::Stopped);
+                }
+                Err(Interrupt::Failure(error)) => return Err(error),
+            }
+        }
+        // Who asked has got what it asked for.
+        core.take_stop();
+        Ok(Ended::Done)
+    }
+
+    fn single_turn(&self, at_most: Option<Duration>) -> io::Result<Turn> {
+        let core = self.core.get();
+        let at_most = if core.is_stopping() {
+            Some(Duration::ZERO)
+        } else {
+            at_most
+        };
+        self.look_outside_for(Limit::One(at_most))?;
+        self.run_snapshot();
+        Ok(if core.take_stop() {
+            Turn::Stopped
+        } else {
+            Turn::Continue
+        })
+    }
+
     /// One turn of the loop. Its stages have the same numbers in `ARCHITECTURE.md`.
     #[inline(always)]
-    fn turn(&self) -> io::Result<()> {
+    fn turn(&self) -> Result<(), Interrupt> {
         let core = self.core.get();
         // Stages 1 to 4 look outside of the tasks. A loop that is busy with tasks skips them until its
         // budget is used up, another thread sends something, or a timer is set that is due already.
@@ -192,9 +356,19 @@ impl<P: Park> Executor<P> {
         if !is_busy {
             self.look_outside()?;
         }
+        self.run_snapshot();
+        Ok(())
+    }
 
+    /// Stage 5 of a turn.
+    #[inline]
+    fn run_snapshot(&self) {
+        let core = self.core.get();
         // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile runs
         //    in the next turn.
+        if let Some(shuffle) = &self.shuffle {
+            shuffle.permute(&core.ready);
+        }
         let snapshot = core.ready.len();
         for _ in 0..snapshot {
             match core.ready.pop_front() {
@@ -204,12 +378,21 @@ impl<P: Park> Executor<P> {
         }
         self.polls_left
             .set(self.polls_left.get().saturating_sub(snapshot));
-        Ok(())
+    }
+
+    /// Stages 1 to 4 of a turn, unless the last one was asked to be the last.
+    #[inline(never)]
+    fn look_outside(&self) -> Result<(), Interrupt> {
+        if self.core.get().is_stopping() {
+            return Err(Interrupt::Stop);
+        }
+        self.look_outside_for(Limit::Budget)
+            .map_err(Interrupt::Failure)
     }
 
     /// Stages 1 to 4 of a turn.
-    #[inline(never)]
-    fn look_outside(&self) -> io::Result<()> {
+    #[inline]
+    fn look_outside_for(&self, limit: Limit) -> io::Result<()> {
         let core = self.core.get();
         core.running.set(None);
         current::set_task_id(None);
@@ -224,9 +407,9 @@ impl<P: Park> Executor<P> {
         // 3. wakes what its events woke.
         let is_idle = core.ready.is_empty();
         let mut look_at_timers = core.timers.has_overdue();
-        if is_idle || self.is_budget_spent() {
-            let wait = if is_idle {
-                core.timers.idle_wait()
+        if is_idle || limit.is_one() || self.is_budget_spent() {
+            let wait = if is_idle && !core.is_stopping() {
+                limit.cut(core.timers.idle_wait())
             } else {
                 Wait::Poll
             };
@@ -234,7 +417,8 @@ impl<P: Park> Executor<P> {
                 core.pool.trim();
             }
             self.park(wait)?;
-            if is_idle && core.ready.is_empty() && !core.inject.is_pending() && wait == Wait::Poll {
+            let found_nothing = core.ready.is_empty() && !core.inject.is_pending();
+            if is_idle && found_nothing && wait == Wait::Poll && !core.is_stopping() {
                 core.timers.skip_to_next();
             }
             self.renew_budget();
@@ -269,6 +453,9 @@ impl<P: Park> Executor<P> {
         for message in messages.drain(..) {
             match message {
                 Message::Wake(wake) => wake.deliver(),
+                Message::Call(call) => call.deliver(self.core),
+                Message::Spawn(spawn) => spawn.deliver(self.core),
+                Message::Stop => core.stop(),
             }
         }
         self.spare.set(messages);
@@ -330,6 +517,81 @@ impl Drop for Idle {
     fn drop(&mut self) {
         self.0.get().running.set(None);
         current::set_task_id(None);
+    }
+}
+
+/// How long a look outside may wait.
+#[derive(Clone, Copy)]
+enum Limit {
+    /// As the loop's own budget says.
+    Budget,
+    /// It is asked for one turn: the reactor is always asked, and waits no longer than this.
+    One(Option<Duration>),
+}
+
+impl Limit {
+    #[inline]
+    fn is_one(self) -> bool {
+        matches!(self, Limit::One(_))
+    }
+
+    #[inline]
+    fn cut(self, wait: Wait) -> Wait {
+        let Limit::One(Some(at_most)) = self else {
+            return wait;
+        };
+        if at_most.is_zero() {
+            return Wait::Poll;
+        }
+        let end = Instant::now() + at_most;
+        match wait {
+            Wait::Poll => Wait::Poll,
+            Wait::Until(deadline) => Wait::Until(deadline.min(end)),
+            Wait::Forever => Wait::Until(end),
+        }
+    }
+}
+
+/// Why a turn did not take place.
+enum Interrupt {
+    /// The loop was asked to stop in the turn before.
+    Stop,
+    /// The operating system refused to wait.
+    Failure(io::Error),
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Done,
+    Stopped,
+}
+
+fn is_cancelled<T>(task: &JoinHandle<T>) -> bool {
+    task.task_ref().header().flags.get().has(Flags::CANCELLED)
+}
+
+/// The value of a complete task that was not cancelled; its panic goes on.
+fn value_of<T>(task: &mut JoinHandle<T>) -> T {
+    let mut cx = Context::from_waker(Waker::noop());
+    match std::pin::Pin::new(task).poll(&mut cx) {
+        Poll::Ready(Ok(value)) => value,
+        Poll::Ready(Err(error)) => match error.try_into_panic() {
+            Ok(payload) => resume_unwind(payload),
+            Err(error) => unreachable!("the task was not cancelled: {error}"),
+        },
+        Poll::Pending => unreachable!("the task is finished"),
+    }
+}
+
+/// While it lives, a loop runs.
+struct Running {
+    entered: Entered,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.entered.core.get().set_running(false);
     }
 }
 

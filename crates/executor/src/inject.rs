@@ -11,6 +11,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::park::Unpark;
+use crate::remote::{RemoteCallMessage, RemoteSpawn};
 use crate::shim::{AtomicBool, Mutex, Ordering};
 use crate::task::RemoteWake;
 
@@ -18,6 +19,12 @@ use crate::task::RemoteWake;
 pub(crate) enum Message {
     /// Schedule a task.
     Wake(RemoteWake),
+    /// Call a closure.
+    Call(RemoteCallMessage),
+    /// Start a task.
+    Spawn(RemoteSpawn),
+    /// End the run.
+    Stop,
 }
 
 pub(crate) struct Inject {
@@ -64,6 +71,11 @@ impl Inject {
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Whether the loop is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().is_closed
     }
 
     /// Takes all messages, oldest first, in exchange for the empty `spare`.

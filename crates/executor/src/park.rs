@@ -29,6 +29,17 @@ pub trait Park {
     /// What the operating system says, but for interruptions by signals: those end the wait.
     fn park(&mut self, wait: Wait) -> io::Result<()>;
 
+    /// Prepares for a wait that somebody else does, for as long as the answer says: at most `wait`, and not
+    /// at all if the [unparker](Park::unparker) was used since the last call of [`Park::park`]. From now
+    /// until that is called next, using the unparker ends that wait.
+    ///
+    /// # Errors
+    /// `Unsupported`, when nobody else can wait for this one. What the operating system says.
+    fn prepare_wait(&mut self, wait: Wait) -> io::Result<Wait> {
+        let _ = wait;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The handle by which any thread ends a wait.
     fn unparker(&self) -> Arc<dyn Unpark>;
 

@@ -21,6 +21,8 @@ pub enum ExceptionKind {
     TaskPanicked,
     /// The destructor of a task's future or of its result panicked.
     DestructorPanicked,
+    /// A callback panicked.
+    CallbackPanicked,
     /// A waker, which may be anyone's code, panicked when the loop used it.
     WakerPanicked,
     /// A listener pauses, because the process or the system has run out of descriptors or memory.
@@ -43,6 +45,8 @@ pub struct ExceptionContext<'a> {
     pub task_name: Option<&'a str>,
     /// Where that task was spawned.
     pub spawned_at: Option<&'static Location<'static>>,
+    /// Where the callback was registered, if it happened to one.
+    pub registered_at: Option<&'static Location<'static>>,
 }
 
 impl fmt::Display for ExceptionContext<'_> {
@@ -56,13 +60,17 @@ impl fmt::Display for ExceptionContext<'_> {
                 write!(f, "spawned at {location} ")?;
             }
         }
-        f.write_str(match (self.kind, self.task) {
-            (ExceptionKind::TaskPanicked, _) => "panicked",
-            (ExceptionKind::DestructorPanicked, Some(_)) => "panicked in a destructor",
-            (ExceptionKind::DestructorPanicked, None) => "a destructor panicked",
-            (ExceptionKind::WakerPanicked, _) => "woke a waker that panicked",
-            (ExceptionKind::AcceptPaused, _) => "paused accepting",
-            (ExceptionKind::Other, _) => "failed",
+        if let Some(location) = self.registered_at {
+            write!(f, "callback registered at {location} ")?;
+        }
+        let is_anyones = self.task.is_none() && self.registered_at.is_none();
+        f.write_str(match self.kind {
+            ExceptionKind::TaskPanicked | ExceptionKind::CallbackPanicked => "panicked",
+            ExceptionKind::DestructorPanicked if is_anyones => "a destructor panicked",
+            ExceptionKind::DestructorPanicked => "panicked in a destructor",
+            ExceptionKind::WakerPanicked => "woke a waker that panicked",
+            ExceptionKind::AcceptPaused => "paused accepting",
+            ExceptionKind::Other => "failed",
         })?;
         write!(f, ": {}", self.message)
     }
@@ -89,6 +97,7 @@ pub fn report(kind: ExceptionKind, message: &str) {
             task,
             task_name: None,
             spawned_at: None,
+            registered_at: None,
         };
         core.and_then(|core| core.exception_handler())
             .tell(&context);
@@ -115,6 +124,7 @@ impl Tell for Option<ExceptionHandler> {
                 task: None,
                 task_name: None,
                 spawned_at: None,
+                registered_at: None,
             });
             drop_quietly(payload);
         }

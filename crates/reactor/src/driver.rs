@@ -8,10 +8,14 @@
 //! What is ready, and who waits, is in the slot (see `slot`).
 
 use std::any::Any;
+#[cfg(unix)]
+use std::cell::OnceCell;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::mem::{self, ManuallyDrop};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use slab::Slab;
 use tulipa_base::Instant;
 
 use crate::backend::Choice;
+use crate::fork;
 use crate::reactor::{Event, Interest, Reactor, Token, Wait};
 use crate::registration::{Direction, Key};
 use crate::slot::Slot;
@@ -39,6 +44,13 @@ pub struct Driver {
     /// Kept for its memory.
     events: Cell<Vec<Event>>,
     needs_rearm: bool,
+    /// Somebody else may wait for the reactor's descriptor: see [`Driver::prepare_wait`].
+    is_prepared: Cell<bool>,
+    /// A descriptor of our own for what the reactor's refers to, once somebody has asked for it.
+    #[cfg(unix)]
+    descriptor: OnceCell<OwnedFd>,
+    /// In which process this was made: see `fork`.
+    generation: u32,
     is_closed: Cell<bool>,
 }
 
@@ -48,6 +60,7 @@ impl Driver {
     /// # Errors
     /// See [`Choice::make`].
     pub fn new(choice: Choice) -> io::Result<Rc<Driver>> {
+        fork::watch();
         let reactor = choice.make()?;
         Ok(Rc::new(Driver {
             unparker: Arc::new(Unparker::new(reactor.waker())),
@@ -56,6 +69,10 @@ impl Driver {
             slots: RefCell::new(Slab::new()),
             next_generation: Cell::new(0),
             events: Cell::new(Vec::new()),
+            is_prepared: Cell::new(false),
+            #[cfg(unix)]
+            descriptor: OnceCell::new(),
+            generation: fork::generation(),
             is_closed: Cell::new(false),
         }))
     }
@@ -83,11 +100,16 @@ impl Driver {
     /// Waits as long as `wait` says, and wakes whoever waits for what has happened.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// - What the operating system says.
+    /// - In the child of a fork: the parent's loop cannot be used there, since the two share what they wait
+    ///   for.
     pub fn park(&self, wait: Wait) -> io::Result<()> {
+        self.ensure_same_process()?;
         let mut events = self.events.take();
-        // A loop that only looks need not be told that it must not wait.
-        let result = if wait == Wait::Poll {
+        // A loop that only looks need not be told that it must not wait. If somebody else was to wait for
+        // it, that is over.
+        let is_prepared = self.is_prepared.take();
+        let result = if wait == Wait::Poll && !is_prepared {
             self.reactor.borrow_mut().poll(&mut events, wait)
         } else {
             let wait = match self.unparker.prepare() {
@@ -105,6 +127,73 @@ impl Driver {
             resume_unwind(payload);
         }
         result
+    }
+
+    /// Prepares for a wait that somebody else does, on [`Driver::descriptor`], for as long as the answer
+    /// says at most. Until the next [`Driver::park`], unparking makes the descriptor readable, and so does
+    /// the deadline where the backend can tell it (on Linux).
+    ///
+    /// # Errors
+    /// `Unsupported`, when the backend has no descriptor. What the operating system says.
+    pub fn prepare_wait(&self, wait: Wait) -> io::Result<Wait> {
+        self.ensure_same_process()?;
+        self.ensure_descriptor()?;
+        if wait == Wait::Poll {
+            return Ok(Wait::Poll);
+        }
+        self.is_prepared.set(true);
+        if self.unparker.prepare() == Permission::PollOnly {
+            return Ok(Wait::Poll);
+        }
+        if let Wait::Until(deadline) = wait {
+            self.reactor.borrow_mut().arm(deadline)?;
+        }
+        Ok(wait)
+    }
+
+    /// A descriptor that is readable when [`Driver::park`] would find something, if the backend has one.
+    ///
+    /// # Errors
+    /// What the operating system says: it is a duplicate, made at the first call.
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> io::Result<Option<BorrowedFd<'_>>> {
+        // The reactor's own cannot be lent for longer than the reactor is borrowed.
+        if self.descriptor.get().is_none() {
+            let reactor = self.reactor.borrow();
+            let Some(fd) = reactor.as_fd() else {
+                return Ok(None);
+            };
+            let _ = self.descriptor.set(fd.try_clone_to_owned()?); // It was empty.
+        }
+        Ok(self.descriptor.get().map(AsFd::as_fd))
+    }
+
+    fn ensure_descriptor(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        if self.reactor.borrow().as_fd().is_some() {
+            return Ok(());
+        }
+        let name = self.reactor_name();
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!(
+                "the reactor '{name}' has no descriptor to be waited for here: turn it instead"
+            ),
+        ))
+    }
+
+    fn ensure_same_process(&self) -> io::Result<()> {
+        if self.is_inherited() {
+            return Err(io::Error::other(
+                "this event loop belongs to the parent process: start another one in the child",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether this is the child of a fork, and the driver its parent's.
+    fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     /// Delivers events to their slots. A waker that panics does not keep the others from being woken;
@@ -155,6 +244,7 @@ impl Driver {
         if self.is_closed.get() {
             return Err(io::Error::other("the event loop is closed"));
         }
+        self.ensure_same_process()?;
         let slot = self.new_slot()?;
         let token = Key::of(&slot).token();
         if let Err(error) = self.reactor.borrow_mut().register(source, token, interest) {
@@ -183,6 +273,9 @@ impl Driver {
             return Ok(());
         }
         let token = self.remove(slot);
+        if self.is_inherited() {
+            return Ok(()); // It would be deregistered for the parent too.
+        }
         self.reactor.borrow_mut().deregister(source, token)
     }
 
@@ -221,6 +314,17 @@ impl Driver {
     /// The driver of the loop that runs on this thread.
     pub fn current() -> Option<Rc<Driver>> {
         CURRENT.with_borrow(|current| Option::clone(current))
+    }
+
+    /// Forgets the driver of the loop that runs on this thread: for the child of a fork.
+    pub fn forget_current() {
+        // It is not dropped: that is left to the one who entered it, should it come to that.
+        CURRENT_ADDRESS.set(0);
+        let _ = CURRENT.try_with(|current| {
+            if let Ok(mut current) = current.try_borrow_mut() {
+                mem::forget(mem::replace(&mut *current, ManuallyDrop::new(None)));
+            }
+        });
     }
 
     /// Whether this is the driver of the loop that runs on this thread.

@@ -9,10 +9,12 @@
 //! - [`driver`]: the [`Driver`] of a loop: its sources, their wakers, and waiting.
 //! - [`source`]: what can be registered. [`registration`]: a source's place in the driver.
 //! - `slot` (private): what a source is ready for, and who waits.
+//! - [`fork`]: noticing that this is the child of a fork.
 //! - [`unparker`]: ending a wait from another thread, once a burst.
 
 pub mod backend;
 pub mod driver;
+pub mod fork;
 pub mod reactor;
 pub mod registration;
 pub mod source;

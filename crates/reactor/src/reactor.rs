@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,6 +166,22 @@ pub trait Reactor {
 
     /// What ends a wait from another thread.
     fn waker(&self) -> Arc<dyn Wakeup>;
+
+    /// The descriptor that becomes readable when [`Reactor::poll`] would find something, if the backend has
+    /// one: for event loops that wait for this one among other things.
+    #[cfg(unix)]
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Makes that descriptor readable at `deadline` too, if the backend can.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn arm(&mut self, deadline: Instant) -> io::Result<()> {
+        let _ = deadline;
+        Ok(())
+    }
 
     /// The time. A backend that owns time (a simulator) answers with its own, and sets the thread's
     /// view of the clock accordingly (`tulipa::runtime::reactor::set_view`).

@@ -9,7 +9,8 @@
 //!     ├──────────────────────────────────────────────────────────┘
 //!     └──── 2 unpark: AWAKE ─▶ NOTIFIED, no system call; the next 1 says: do not wait
 //! ```
-//! 1. `prepare`, by the owner before it waits. If the state is `NOTIFIED`, it must not wait.
+//! 1. `prepare`, by the owner before it waits. If the state is `NOTIFIED`, it must not wait. An owner that
+//!    has prepared, and did not wait after all, may prepare again.
 //! 2. `unpark`, by anyone, after having left something for the owner to find.
 //! 3. `finish`, by the owner after it has waited, before it looks for what was left.
 //!
@@ -54,10 +55,9 @@ impl Unparker {
         let step = self
             .state
             .compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Acquire);
-        if step.is_ok() {
-            Permission::Wait
-        } else {
-            Permission::PollOnly
+        match step {
+            Ok(_) | Err(PARKED) => Permission::Wait,
+            Err(_) => Permission::PollOnly,
         }
     }
 

@@ -163,7 +163,7 @@ impl Cancelled {
 
     fn pass_on(self) {
         let Some(core) = core::current() else { return };
-        let (Some(task), Some(tree)) = (core.get().running.get(), core.get().tree()) else {
+        let (Some(task), Some(tree)) = (core.get().running_task(), core.get().tree()) else {
             return;
         };
         if Some(task.header().id) != self.task {
@@ -178,7 +178,7 @@ impl Cancelled {
 
 /// The running task, if it has this id.
 fn running(id: Option<TaskId>) -> Option<crate::task::TaskRef> {
-    let task = core::current()?.get().running.get()?;
+    let task = core::current()?.get().running_task()?;
     (Some(task.header().id) == id).then_some(task)
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn current_node(core: CorePtr, tree: &Tree, task: TaskRef) -> Option<
 /// The loop and the task that poll the running code, and the loop's tree; `None` outside of a task.
 fn surroundings() -> Option<(CorePtr, TaskRef, Rc<Tree>)> {
     let core = core::current()?;
-    let task = core.get().running.get()?;
+    let task = core.get().running_task()?;
     Some((core, task, core.get().tree()?))
 }
 

@@ -67,6 +67,36 @@ impl JoinError {
         JoinError::new(handle.task_ref(), Cause::Failed)
     }
 
+    /// Of a task that another thread has sent.
+    pub(crate) fn sent_cancelled(id: TaskId, spawned_at: &'static Location<'static>) -> JoinError {
+        JoinError {
+            id,
+            name: None,
+            spawned_at,
+            cause: Cause::Cancelled {
+                reason: CancelReason::Requested,
+            },
+        }
+    }
+
+    /// Of a task that another thread has sent.
+    pub(crate) fn sent_panicked(
+        id: TaskId,
+        spawned_at: &'static Location<'static>,
+        payload: Panic,
+    ) -> JoinError {
+        let message = panic_message(&*payload).into();
+        JoinError {
+            id,
+            name: None,
+            spawned_at,
+            cause: Cause::Panicked {
+                message,
+                payload: Mutex::new(payload),
+            },
+        }
+    }
+
     fn new(task: TaskRef, cause: Cause) -> JoinError {
         let header = task.header();
         let name = header.with_name(|name| name.map(Box::from));

@@ -6,7 +6,7 @@ use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use tulipa_base::{TaskId, budget, current};
 
@@ -59,7 +59,10 @@ impl Flags {
     /// Has values of context variables.
     pub(crate) const CONTEXT: Flags = Flags(1 << 14);
 
-    const NAMES: [(Flags, &'static str); 15] = [
+    /// A callback, which is no task: it is in no registry, and runs once, outside of any task.
+    pub(crate) const CALLBACK: Flags = Flags(1 << 15);
+
+    const NAMES: [(Flags, &'static str); 16] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -75,6 +78,7 @@ impl Flags {
         (Flags::DEFERRED, "DEFERRED"),
         (Flags::SCOPED, "SCOPED"),
         (Flags::CONTEXT, "CONTEXT"),
+        (Flags::CALLBACK, "CALLBACK"),
     ];
 
     #[inline]
@@ -163,13 +167,19 @@ impl Header {
         spawned_at: &'static Location<'static>,
         extras: Option<Box<Extras>>,
     ) -> Header {
-        let (id, parent_distance) = core.get().next_task_id();
+        let id = core.get().next_task_id();
+        let mut parent_distance = 0;
         let mut flags = Flags::HANDLE;
         let mut extras = extras;
-        if let Some(parent) = core.get().running.get()
-            && parent.header().flags.get().has(Flags::CONTEXT)
-        {
-            inherit_context(parent, &mut flags, &mut extras);
+        if let Some(parent) = core.get().running.get() {
+            parent_distance = parent.header().id.distance_to(id);
+            let parent_flags = parent.header().flags.get();
+            if parent_flags.has(Flags::CONTEXT) {
+                inherit_context(parent, &mut flags, &mut extras);
+            }
+            if parent_flags.has(Flags::CALLBACK) {
+                parent_distance = 0;
+            }
         }
         Header {
             vtable,
@@ -303,7 +313,11 @@ impl TaskRef {
     pub(crate) fn run(self) {
         let header = self.header();
         let flags = header.flags.get().without(Flags::SCHEDULED);
-        if flags.has(Flags::COMPLETE.with(Flags::ABORT).with(Flags::CANCEL)) {
+        const UNUSUAL: Flags = Flags::COMPLETE
+            .with(Flags::ABORT)
+            .with(Flags::CANCEL)
+            .with(Flags::CALLBACK);
+        if flags.has(UNUSUAL) {
             header.flags.set(flags);
             return self.run_unusual();
         }
@@ -331,11 +345,14 @@ impl TaskRef {
         }
     }
 
-    /// The task is complete, or was aborted: see arrows 4 and 5.
-    #[cold]
+    /// The task is complete, or was aborted (see arrows 4 and 5), or it is a callback.
+    #[inline(never)]
     fn run_unusual(self) {
-        if self.header().flags.get().has(Flags::COMPLETE) {
+        let flags = self.header().flags.get();
+        if flags.has(Flags::COMPLETE) {
             self.free_if_unused();
+        } else if flags.has(Flags::CALLBACK) {
+            self.run_callback();
         } else {
             self.drop_unfinished();
         }
@@ -409,10 +426,7 @@ impl TaskRef {
             header.core.get().forget_scopes_of(self);
         }
         if header.flags.get().has(Flags::CONTEXT) {
-            let context = self.replace_context(context::Context::empty());
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
-                self.report(ExceptionKind::DestructorPanicked, payload);
-            }
+            self.drop_context();
         }
         // A request that was not delivered before the task's last step wins over its value. A panic is
         // never hidden.
@@ -424,6 +438,15 @@ impl TaskRef {
             if let Err(payload) = dropped {
                 self.report(ExceptionKind::DestructorPanicked, payload);
             }
+        }
+    }
+
+    /// Drops the values of context variables, which are anyone's.
+    #[cold]
+    fn drop_context(self) {
+        let context = self.replace_context(context::Context::empty());
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
+            self.report(ExceptionKind::DestructorPanicked, payload);
         }
     }
 
@@ -519,9 +542,70 @@ impl TaskRef {
         }
     }
 
-    /// Takes note that a complete task has been taken from the ready queue of a closing loop.
-    pub(crate) fn unschedule_finished(self) {
+    /// Takes note that this has been taken from the ready queue of a closing loop. A callback is dropped
+    /// uncalled; an unfinished task stays in the registry, and is dropped from there.
+    pub(crate) fn unschedule(self) {
         self.header().clear(Flags::SCHEDULED);
+        let flags = self.header().flags.get();
+        if flags.has(Flags::COMPLETE) {
+            self.free_if_unused();
+        } else if flags.has(Flags::CALLBACK) {
+            self.cancel_callback();
+        }
+    }
+
+    // ---- owner thread, callbacks: see the module `callback` ----
+
+    /// Calls a callback that has just been taken from the ready queue.
+    fn run_callback(self) {
+        let header = self.header();
+        header.set(Flags::RUNNING);
+        header.core.get().running.set(Some(self));
+        current::set_task_id(None);
+        budget::end();
+        let mut cx = Context::from_waker(Waker::noop());
+        // SAFETY: not `COMPLETE`, and `RUNNING` was clear: as in `run`.
+        let outcome = match unsafe { (header.vtable.poll)(self, &mut cx) } {
+            // A timer that was put off after it had fired.
+            Polled::Pending => return header.clear(Flags::RUNNING),
+            Polled::Value => Flags::VALUE,
+            Polled::Panicked => Flags::PANICKED,
+        };
+        // The value is `()`, and a payload is taken here: nothing is left for anyone.
+        header.set(Flags::COMPLETE.with(Flags::TAKEN).with(outcome));
+        if outcome == Flags::PANICKED {
+            // SAFETY: by invariant 3 the stage holds the payload, which is taken here only.
+            let payload = unsafe { (header.vtable.take_panic)(self) };
+            self.report(ExceptionKind::CallbackPanicked, payload);
+        }
+        if header.flags.get().has(Flags::CONTEXT) {
+            self.drop_context();
+        }
+        header.core.get().running.set(None);
+        header.clear(Flags::RUNNING);
+        self.free_if_unused();
+    }
+
+    /// Drops a callback here and now, unless it is running or gone. The caller does not use the pointer
+    /// any more if it has no claim of its own.
+    pub(crate) fn cancel_callback(self) {
+        let header = self.header();
+        let flags = header.flags.get();
+        debug_assert!(flags.has(Flags::CALLBACK), "{flags:?}");
+        if flags.has(Flags::COMPLETE.with(Flags::RUNNING)) {
+            return;
+        }
+        header.set(Flags::RUNNING);
+        // SAFETY: not `COMPLETE`, so the stage holds the callback (invariant 3), and it is not running.
+        let dropped = unsafe { (header.vtable.drop_future)(self) };
+        header.set(Flags::COMPLETE.with(Flags::TAKEN).with(Flags::CANCELLED));
+        if let Err(payload) = dropped {
+            self.report(ExceptionKind::DestructorPanicked, payload);
+        }
+        if header.flags.get().has(Flags::CONTEXT) {
+            self.drop_context();
+        }
+        header.clear(Flags::RUNNING);
         self.free_if_unused();
     }
 
@@ -668,6 +752,9 @@ impl Message {
     pub(crate) fn refuse(self) {
         match self {
             Message::Wake(wake) => drop(wake),
+            Message::Call(call) => drop(call),
+            Message::Spawn(spawn) => drop(spawn),
+            Message::Stop => {}
         }
     }
 }

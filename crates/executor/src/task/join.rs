@@ -237,7 +237,7 @@ impl<T> JoinHandle<T> {
     fn poll_elsewhere(&mut self, cx: &mut Context<'_>, edge: Edge) -> Poll<Result<T, JoinError>> {
         let header = self.task.header();
         if core::current()
-            .and_then(|core| core.get().running.get())
+            .and_then(|core| core.get().running_task())
             .is_some_and(|running| running == self.task)
         {
             return Poll::Ready(Err(JoinError::deadlock(self.task)));
@@ -293,7 +293,7 @@ impl<T> JoinHandle<T> {
             place.close(if passes { End::PassOn } else { End::Consumed });
             return passes;
         }
-        let waiter = core::current().and_then(|core| core.get().running.get());
+        let waiter = core::current().and_then(|core| core.get().running_task());
         match waiter {
             Some(waiter) if is_cancelled && flags.has(Flags::FORWARDED) => pass_on_to(waiter),
             _ => false,

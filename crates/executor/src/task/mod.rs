@@ -31,6 +31,11 @@
 //!    `PANICKED` names, else nothing.
 //! 4. An unfinished task is in the registry and its count is not settled: so it is not freed.
 //! 5. No user code (poll, drop, wake) runs while a flag says something that is not true yet.
+//!
+//! # Callbacks
+//! A callback is a block too, with the flag `CALLBACK` (see the module `callback`). It is in no registry:
+//! until it is complete, what keeps it is the ready queue, or a timer, whose waker the closing loop
+//! finds.
 
 mod cell;
 mod error;
@@ -51,11 +56,13 @@ pub use reference::{Task, all, current, try_current};
 pub use spawn::{Builder, NoLoop, spawn, try_spawn};
 pub use tulipa_base::TaskId;
 
+pub(crate) use cell::allocate;
 pub(crate) use header::{Extras, Flags, RemoteWake, TaskRef};
 pub(crate) use pool::Pool;
 pub(crate) use registry::Registry;
 pub(crate) use scope_queue::ScopeQueue;
 pub(crate) use spawn::{RootFuture, RootState, spawn_on};
+pub(crate) use waker::{counted as counted_waker, task_of};
 
 /// The id of the task that is running, or `None` outside of a task.
 ///

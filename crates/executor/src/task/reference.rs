@@ -50,7 +50,7 @@ pub fn current() -> Task {
 /// The task that is running; `None` outside of a task.
 pub fn try_current() -> Option<Task> {
     let core = core::current()?;
-    core.get().running.get().map(Task::new)
+    core.get().running_task().map(Task::new)
 }
 
 /// All unfinished tasks of the loop that runs on this thread, oldest first. None outside of a loop.

@@ -123,7 +123,7 @@ impl<'env> ScopeQueue<'env> {
             task.drop_unfinished();
         }
         while let Some(task) = self.inner.ready.pop_front() {
-            task.unschedule_finished();
+            task.unschedule();
         }
     }
 }

@@ -130,7 +130,7 @@ impl Builder {
     }
 }
 
-/// Makes a task of the loop `core`.
+/// Starts a task in a loop that this thread owns.
 #[inline]
 pub(crate) fn spawn_on<F>(
     core: CorePtr,

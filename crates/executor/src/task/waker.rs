@@ -36,6 +36,11 @@ pub(crate) fn borrowed(task: TaskRef) -> Borrowed {
     }
 }
 
+/// A waker of the task's own, which is counted. Owner thread only.
+pub(crate) fn counted(task: TaskRef) -> Waker {
+    borrowed(task).clone()
+}
+
 /// The task that `waker` wakes, if it is one of this crate's. It is valid as long as the waker.
 #[inline]
 pub(crate) fn task_of(waker: &Waker) -> Option<TaskRef> {

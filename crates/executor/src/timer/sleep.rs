@@ -9,7 +9,7 @@ use std::marker::PhantomPinned;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tulipa_base::Instant;
@@ -112,12 +112,35 @@ impl Sleep {
     /// Makes `deadline` the new end, whether or not the old one has passed. A task that waits for
     /// this sleep need not poll it again.
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
-        let this = self.into_ref();
-        let was_linked = this.unlink();
-        this.entry.set_deadline_ns(deadline.as_nanos());
-        if was_linked && let Some(core) = this.core.get() {
-            this.link(core);
+        self.into_ref().move_to(deadline);
+    }
+
+    /// See [`Sleep::reset`].
+    pub(crate) fn move_to(self: Pin<&Self>, deadline: Instant) {
+        let was_linked = self.unlink();
+        self.entry.set_deadline_ns(deadline.as_nanos());
+        if was_linked && let Some(core) = self.core.get() {
+            self.link(core);
         }
+    }
+
+    /// Sets the timer before any poll, in the open loop `core`: `waker` is woken at the deadline. The
+    /// timer is not set yet.
+    pub(crate) fn arm(self: Pin<&Self>, core: CorePtr, waker: Waker) {
+        assert!(!self.entry.is_linked(), "a timer that is set already");
+        assert!(!core.get().is_closing(), "a timer in a closed loop");
+        self.entry.set_waker(Some(waker));
+        self.link(core);
+    }
+
+    /// Takes the timer out for good, and drops its waker.
+    pub(crate) fn disarm(&self) {
+        self.unlink();
+        drop(self.entry.take_waker());
+    }
+
+    pub(crate) fn is_armed(&self) -> bool {
+        self.entry.is_linked()
     }
 
     /// Takes the entry out of its wheel, if it is in one.

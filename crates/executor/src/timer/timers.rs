@@ -7,6 +7,7 @@ use std::time::Duration;
 use tulipa_base::Instant;
 use tulipa_base::clock::{self, View};
 
+use crate::callback;
 use crate::park::Wait;
 use crate::report::{self, ExceptionKind, drop_quietly, panic_message};
 use crate::timer::wheel::Wheel;
@@ -57,6 +58,12 @@ impl Timers {
         }
     }
 
+    /// Makes the next turn look outside, however busy the loop is.
+    #[inline]
+    pub(crate) fn hurry(&self) {
+        self.has_overdue.set(true);
+    }
+
     /// Whether timers must be looked at in this turn, whatever the clock says.
     #[inline]
     pub(crate) fn has_overdue(&self) -> bool {
@@ -73,14 +80,20 @@ impl Timers {
         if self.has_overdue.get() {
             return Wait::Poll;
         }
-        let Some(next_ns) = self.wheel.next_ns() else {
+        let Some(deadline) = self.next_wake() else {
             return Wait::Forever;
         };
         if self.is_paused.get() {
             return Wait::Poll; // Virtual time passes by `skip_to_next`.
         }
+        Wait::Until(deadline)
+    }
+
+    /// When timers are to be looked at next, if any is set.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        let next_ns = self.wheel.next_ns()?;
         let earliest = self.last_fired.get() + self.gap;
-        Wait::Until(Instant::from_nanos(next_ns).max(earliest))
+        Some(Instant::from_nanos(next_ns).max(earliest))
     }
 
     /// With paused time, and nothing else to do: makes it the time of the next deadline.
@@ -111,14 +124,28 @@ impl Timers {
         }
     }
 
-    /// Takes all entries out without waking anyone: the loop is closed.
+    /// Takes all entries out without waking anyone: the loop is closed. The callbacks of timers are
+    /// dropped.
     pub(crate) fn clear(&self) {
         while let Some(waker) = self.wheel.clear_one() {
+            callback::cancel_woken_by(waker.as_ref());
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(waker))) {
                 report::report(ExceptionKind::WakerPanicked, panic_message(&*payload));
                 drop_quietly(payload);
             }
         }
+    }
+
+    /// The time on the loop's clock, also while the thread has another view of it. `is_entered` says
+    /// whether the loop's view is in place now.
+    pub(crate) fn now(&self, is_entered: bool) -> Instant {
+        if is_entered {
+            return Instant::now();
+        }
+        let outside = clock::set_view(self.saved_view.get());
+        let now = Instant::now();
+        clock::set_view(outside);
+        now
     }
 
     pub(crate) fn is_paused(&self) -> bool {

@@ -35,6 +35,10 @@ use crate::reactor::{Wait, timeout_until};
 /// protocols would cost a system call each.
 const FAR: Duration = Duration::from_millis(2);
 
+/// The timer is armed for no longer than this, a day: it then fires early, and whoever is woken arms it
+/// again. Some kernels refuse what does not fit into their own count.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 pub(crate) struct DeadlineTimer {
     fd: OwnedFd,
     armed_for: Option<Instant>,
@@ -76,11 +80,24 @@ impl DeadlineTimer {
         if left >= FAR {
             return Ok(Plan::Timeout(Some(left - Duration::from_millis(1))));
         }
+        self.arm_once(deadline, left)?;
+        Ok(Plan::Descriptor)
+    }
+
+    /// Arms the timer for whatever deadline: for somebody who waits for the backend's descriptor, with a
+    /// timeout of whatever precision. What has passed fires at once.
+    pub(crate) fn arm_for(&mut self, deadline: Instant) -> io::Result<()> {
+        let left = timeout_until(deadline, Instant::now());
+        // Zero would disarm it.
+        self.arm_once(deadline, left.clamp(Duration::from_nanos(1), LONGEST))
+    }
+
+    fn arm_once(&mut self, deadline: Instant, left: Duration) -> io::Result<()> {
         if self.armed_for != Some(deadline) {
             self.arm(left)?;
             self.armed_for = Some(deadline);
         }
-        Ok(Plan::Descriptor)
+        Ok(())
     }
 
     /// A relative setting: the loop's clock may be another one than the kernel's.

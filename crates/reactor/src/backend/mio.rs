@@ -1,10 +1,14 @@
 //! The default backend: mio, that is epoll, kqueue or IOCP, edge-triggered.
 
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::Poll;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use tulipa_base::Instant;
 
 use super::deadline_timer::{DeadlineTimer, Plan};
 use crate::reactor::{Event, Interest, Reactor, Readiness, Token, Wait, Wakeup};
@@ -139,5 +143,16 @@ impl Reactor for MioReactor {
 
     fn waker(&self) -> Arc<dyn Wakeup> {
         Arc::clone(&self.waker) as Arc<dyn Wakeup>
+    }
+
+    /// The descriptor of epoll or kqueue. The waker and the timer are registered in it.
+    #[cfg(unix)]
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.poll.registry().as_fd())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn arm(&mut self, deadline: Instant) -> io::Result<()> {
+        self.timer.arm_for(deadline)
     }
 }

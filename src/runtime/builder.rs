@@ -1,0 +1,148 @@
+//! Setting up a loop.
+
+use std::io;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tulipa_executor::report::{ExceptionContext, ExceptionHandler};
+use tulipa_executor::{Config, Executor};
+use tulipa_reactor::{Choice, Driver};
+
+use crate::runtime::event_loop::EventLoop;
+use crate::runtime::parked::Parked;
+use crate::runtime::runner::Runner;
+
+/// Sets up a [`Runner`], or an [`EventLoop`].
+///
+/// Where the program sets nothing, the environment may: `TULIPA_REACTOR` names the reactor,
+/// `TULIPA_SHUFFLE` is a [seed](Builder::shuffle_seed).
+#[derive(Debug)]
+#[must_use = "the builder does nothing until `build`"]
+pub struct Builder<Built = Runner> {
+    reactor: Choice,
+    config: Config,
+    _built: PhantomData<fn() -> Built>,
+}
+
+impl<Built> Default for Builder<Built> {
+    fn default() -> Builder<Built> {
+        Builder {
+            reactor: Choice::default(),
+            config: Config::default(),
+            _built: PhantomData,
+        }
+    }
+}
+
+/// The environment variable that shuffles every loop which the program does not.
+const SHUFFLE: &str = "TULIPA_SHUFFLE";
+
+impl<Built> Builder<Built> {
+    /// Chooses the reactor: by its name, or one of your own.
+    ///
+    /// Without this call the environment variable `TULIPA_REACTOR` names it, or else it is `mio`.
+    pub fn reactor(mut self, choice: impl Into<Choice>) -> Builder<Built> {
+        self.reactor = choice.into();
+        self
+    }
+
+    /// Whether the clock stands still from the start, as after [`time::pause`](crate::time::pause).
+    pub fn start_paused(mut self, start_paused: bool) -> Builder<Built> {
+        self.config.start_paused = start_paused;
+        self
+    }
+
+    /// The least time between two waits that end because of timers. Default: 100 µs.
+    ///
+    /// A timer that is alone ends the wait at its deadline. When timers are dense, those that fall into
+    /// a gap are served together at its end, so the loop wakes up for timers at most once a gap (by
+    /// default 10,000 times a second), and a timer is late by a gap at most. Zero serves each at its
+    /// own deadline.
+    pub fn timer_gap(mut self, gap: Duration) -> Builder<Built> {
+        self.config.timer_gap = gap;
+        self
+    }
+
+    /// How many polls go by, while tasks are ready all the time, until sockets and timers are looked
+    /// at. Default: 256, or as many as fit into 500 µs. Fewer make busy loops slow, by a system call
+    /// each time; more make sockets and timers wait, up to those 500 µs.
+    pub fn polls_per_park(mut self, polls: u32) -> Builder<Built> {
+        self.config.polls_per_park = polls;
+        self
+    }
+
+    /// Hears of failures that nobody else looks at: a panic in a task whose handle was dropped, a
+    /// destructor that panics, a listener that has run out of descriptors. By default they are written
+    /// to standard error, a line each; also where the handler itself panics.
+    ///
+    /// A panic whose handle is kept is told when that handle is dropped without having been awaited.
+    /// Rust's own panic hook runs as well, at the moment of the panic, and prints its message unless the
+    /// program has set another ([`std::panic::set_hook`]). An `Err` that a detached task returns is a
+    /// value like any other: it is dropped. With `panic = "abort"` nothing is caught.
+    #[doc(alias = "set_exception_handler")]
+    pub fn exception_handler(
+        mut self,
+        handler: impl Fn(&ExceptionContext<'_>) + 'static,
+    ) -> Builder<Built> {
+        self.config.exception_handler = Some(Rc::new(handler) as ExceptionHandler);
+        self
+    }
+
+    /// Runs what is ready in a turn in an order drawn from this seed, instead of first in, first out. For
+    /// tests that look for code which relies on an order that it was not promised.
+    ///
+    /// Each turn's snapshot is permuted as a whole: tasks, callbacks and timers. The order is the same for
+    /// the same seed, as far as the outside allows: with paused time, and without sockets and threads, a
+    /// failure can be repeated. Without this call the environment variable `TULIPA_SHUFFLE` gives the
+    /// seed, a number; or else nothing is shuffled.
+    pub fn shuffle_seed(mut self, seed: u64) -> Builder<Built> {
+        self.config.shuffle_seed = Some(seed);
+        self
+    }
+
+    fn make(mut self) -> io::Result<EventLoop> {
+        if self.config.shuffle_seed.is_none() {
+            self.config.shuffle_seed = seed_from_environment()?;
+        }
+        let driver = Driver::new(self.reactor)?;
+        let executor = Executor::new(Parked::new(Rc::clone(&driver)), self.config);
+        Ok(EventLoop::from_parts(executor, driver))
+    }
+}
+
+impl Builder<Runner> {
+    /// Makes the runner.
+    ///
+    /// # Errors
+    /// - `InvalidInput`, when no reactor has the name given; the message lists those that exist. Also when
+    ///   `TULIPA_SHUFFLE` is not a number.
+    /// - What the operating system says, when it refuses what the loop needs.
+    pub fn build(self) -> io::Result<Runner> {
+        self.make().map(Runner::from)
+    }
+}
+
+impl Builder<EventLoop> {
+    /// Makes the loop.
+    ///
+    /// # Errors
+    /// As for a runner: see [`Builder::build`].
+    pub fn build(self) -> io::Result<EventLoop> {
+        self.make()
+    }
+}
+
+fn seed_from_environment() -> io::Result<Option<u64>> {
+    let Some(text) = std::env::var_os(SHUFFLE).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let text = text.to_string_lossy();
+    match text.parse() {
+        Ok(seed) => Ok(Some(seed)),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{SHUFFLE} is to be a number from 0 to 2^64 - 1, not '{text}'"),
+        )),
+    }
+}
