@@ -7,8 +7,16 @@
 mod support;
 
 mod auto_traits;
+mod callbacks;
+#[cfg(unix)]
+mod embedding;
+mod event_loop;
+#[cfg(unix)]
+mod fork;
 mod loop_order;
 mod misuse;
+mod promise;
+mod remote_handle;
 mod remote_wakers;
 mod runner;
 mod task_model;
