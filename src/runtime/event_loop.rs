@@ -373,6 +373,7 @@ impl EventLoop {
     /// The executor, if a loop may run here.
     fn executor(&self) -> io::Result<&Executor<Parked>> {
         Executor::<Parked>::ensure_no_loop().map_err(io::Error::other)?;
+        self.driver.ensure_same_process()?;
         Ok(self.open())
     }
 

@@ -7,11 +7,19 @@
 mod support;
 
 mod auto_traits;
+mod callbacks;
 mod cancel;
 mod context;
+#[cfg(unix)]
+mod embedding;
+mod event_loop;
+#[cfg(unix)]
+mod fork;
 mod groups;
 mod loop_order;
 mod misuse;
+mod promise;
+mod remote_handle;
 mod remote_wakers;
 mod runner;
 mod scopes;

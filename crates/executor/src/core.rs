@@ -64,6 +64,8 @@ pub(crate) struct Core {
     is_running: Cell<bool>,
     /// The run is to end, or the next one after a turn. Set it with [`Core::stop`].
     is_stopping: Cell<bool>,
+    /// This is the child of a fork that was made in this loop.
+    was_left_by_fork: Cell<bool>,
     spawned_while_closing: Cell<usize>,
     handler: std::cell::RefCell<Option<ExceptionHandler>>,
     pub(crate) inject: Inject,
@@ -97,6 +99,7 @@ impl Core {
             is_closing: Cell::new(false),
             is_running: Cell::new(false),
             is_stopping: Cell::new(false),
+            was_left_by_fork: Cell::new(false),
             spawned_while_closing: Cell::new(0),
             handler: std::cell::RefCell::new(handler),
             inject,
@@ -185,6 +188,10 @@ impl Core {
     /// Whether it was asked to stop, once.
     pub(crate) fn take_stop(&self) -> bool {
         self.is_stopping.replace(false)
+    }
+
+    pub(crate) fn was_left_by_fork(&self) -> bool {
+        self.was_left_by_fork.get()
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -478,9 +485,10 @@ pub(crate) fn current() -> Option<CorePtr> {
 }
 
 /// Forgets the loop that runs on this thread: for the child of a fork, which is not in it. Should the child
-/// come back into that loop all the same, its next turn looks outside, and finds out.
+/// come back into that loop all the same, its next turn asks the reactor, which refuses.
 pub(crate) fn forget_current() {
     if let Some(core) = CURRENT.with(|current| current.take()) {
+        core.get().was_left_by_fork.set(true);
         core.get().timers.hurry();
     }
 }

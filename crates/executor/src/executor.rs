@@ -19,7 +19,7 @@ use crate::park::{Park, Wait};
 use crate::report::{self, ExceptionHandler, ExceptionKind, drop_quietly, panic_message};
 use crate::shuffle::Shuffle;
 use crate::stop::{Stopped, StoppedEarly, Turn};
-use crate::task::{Extras, Flags, JoinHandle, RootFuture, RootState, spawn_on};
+use crate::task::{Extras, Flags, JoinHandle, RootFuture, RootState, TaskRef, spawn_on};
 use crate::timer::Timers;
 
 /// How an executor shares its time. The defaults suit most programs.
@@ -96,6 +96,8 @@ pub struct Executor<P: Park> {
     last_park: Cell<Option<Instant>>,
     /// Kept for its memory.
     spare: Cell<Vec<Message>>,
+    /// Whether the run is to be one turn.
+    single: Cell<Single>,
     shuffle: Option<Shuffle>,
 }
 
@@ -122,6 +124,7 @@ impl<P: Park> Executor<P> {
             polls_since_park: Cell::new(0),
             last_park: Cell::new(None),
             spare: Cell::new(Vec::new()),
+            single: Cell::new(Single::No),
             shuffle: config.shuffle_seed.map(Shuffle::new),
         }
     }
@@ -151,7 +154,7 @@ impl<P: Park> Executor<P> {
         let _idle = Idle(self.core);
         let outcome = {
             let mut root = RootFuture::spawn(self.core, &mut state, location);
-            if self.turn_until(|| root.handle().is_finished())? == Ended::Stopped {
+            if self.turn_until(Some(root.handle().task_ref()))? != Ended::Done {
                 return Err(io::Error::other(StoppedEarly { _private: () }));
             }
             let mut cx = Context::from_waker(Waker::noop());
@@ -189,13 +192,9 @@ impl<P: Park> Executor<P> {
     {
         let location = Location::caller();
         let _running = self.start();
-        let mut task = spawn_on(
-            self.core,
-            future,
-            location,
-            Extras::named(Some("main".into())),
-        );
-        match self.turn_until(|| task.is_finished()) {
+        let main = Extras::named(Some("main".into()));
+        let mut task = spawn_on(self.core, future, location, main);
+        match self.turn_until(Some(task.task_ref())) {
             Ok(Ended::Done) if !is_cancelled(&task) => Ok(value_of(&mut task)),
             Ok(_) => Err(Stopped::new(task, None)),
             Err(error) => Err(Stopped::new(task, Some(error))),
@@ -212,7 +211,7 @@ impl<P: Park> Executor<P> {
     #[track_caller]
     pub fn run_forever(&self) -> io::Result<()> {
         let _running = self.start();
-        self.turn_until(|| false).map(|_| ())
+        self.turn_until(None).map(|_| ())
     }
 
     /// Runs one turn, which waits for the outside no longer than `at_most`, or as long as it takes.
@@ -228,7 +227,11 @@ impl<P: Park> Executor<P> {
     #[track_caller]
     pub fn turn_once(&self, at_most: Option<Duration>) -> io::Result<Turn> {
         let _running = self.start();
-        self.single_turn(at_most)
+        self.single.set(Single::Next(at_most));
+        Ok(match self.turn_until(None)? {
+            Ended::Stopped => Turn::Stopped,
+            Ended::Done | Ended::OneTurn => Turn::Continue,
+        })
     }
 
     /// Prepares for a wait outside of this executor, and says how long it may take at most: `None` for
@@ -300,47 +303,40 @@ impl<P: Park> Executor<P> {
         }
     }
 
-    /// Turns the loop until `is_done`, or until it is stopped.
-    fn turn_until(&self, mut is_done: impl FnMut() -> bool) -> io::Result<Ended> {
+    /// Turns the loop until `task` is complete, whose handle the caller has, or until it is stopped, or
+    /// until the one turn is over that [`Executor::single`] asks for.
+    ///
+    /// Not generic, and the only place where turns come one after the other, so that they are inlined here.
+    fn turn_until(&self, task: Option<TaskRef>) -> io::Result<Ended> {
         let core = self.core.get();
         if core.is_stopping() {
             // Asked before the run: this run is one turn.
-            let _stopped = self.single_turn(Some(Duration::ZERO))?;
-            return Ok(if is_done() {
-                Ended::Done
-            } else {
-                Ended::Stopped
-            });
+            self.single.set(Single::Next(Some(Duration::ZERO)));
         }
-        while !is_done() {
-            match self.turn() {
-                Ok(()) => {}
-                Err(Interrupt::Stop) => {
-                    core.take_stop();
-                    return Ok(Ended::Stopped);
-                }
-                Err(Interrupt::Failure(error)) => return Err(error),
+        if !matches!(self.single.get(), Single::No) {
+            self.polls_left.set(0); // So that it looks outside.
+        }
+        let never = Cell::new(Flags::NONE);
+        let flags = task.map_or(&never, |task| &task.header().flags);
+        let interrupt = loop {
+            if flags.get().has(Flags::COMPLETE) {
+                break None;
             }
-        }
-        // Who asked has got what it asked for.
-        core.take_stop();
-        Ok(Ended::Done)
-    }
-
-    fn single_turn(&self, at_most: Option<Duration>) -> io::Result<Turn> {
-        let core = self.core.get();
-        let at_most = if core.is_stopping() {
-            Some(Duration::ZERO)
-        } else {
-            at_most
+            if let Err(interrupt) = self.turn() {
+                break Some(interrupt);
+            }
         };
-        self.look_outside_for(Limit::One(at_most))?;
-        self.run_snapshot();
-        Ok(if core.take_stop() {
-            Turn::Stopped
-        } else {
-            Turn::Continue
-        })
+        self.single.set(Single::No);
+        match interrupt {
+            // Who has asked to stop meanwhile has got what it asked for.
+            None => {
+                core.take_stop();
+                Ok(Ended::Done)
+            }
+            Some(Interrupt::End) if core.take_stop() => Ok(Ended::Stopped),
+            Some(Interrupt::End) => Ok(Ended::OneTurn),
+            Some(Interrupt::Failure(error)) => Err(error),
+        }
     }
 
     /// One turn of the loop. Its stages have the same numbers in `ARCHITECTURE.md`.
@@ -361,14 +357,11 @@ impl<P: Park> Executor<P> {
     }
 
     /// Stage 5 of a turn.
-    #[inline]
+    #[inline(always)]
     fn run_snapshot(&self) {
         let core = self.core.get();
         // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile runs
         //    in the next turn.
-        if let Some(shuffle) = &self.shuffle {
-            shuffle.permute(&core.ready);
-        }
         let snapshot = core.ready.len();
         for _ in 0..snapshot {
             match core.ready.pop_front() {
@@ -380,14 +373,27 @@ impl<P: Park> Executor<P> {
             .set(self.polls_left.get().saturating_sub(snapshot));
     }
 
-    /// Stages 1 to 4 of a turn, unless the last one was asked to be the last.
+    /// Stages 1 to 4 of a turn, unless the one before was to be the last.
     #[inline(never)]
     fn look_outside(&self) -> Result<(), Interrupt> {
-        if self.core.get().is_stopping() {
-            return Err(Interrupt::Stop);
+        let limit = match self.single.get() {
+            Single::No if self.core.get().is_stopping() => return Err(Interrupt::End),
+            Single::No => Limit::Budget,
+            Single::Next(at_most) => {
+                self.single.set(Single::Over);
+                Limit::One(at_most)
+            }
+            Single::Over => return Err(Interrupt::End),
+        };
+        let result = self.look_outside_for(limit);
+        if let Some(shuffle) = &self.shuffle {
+            shuffle.permute(&self.core.get().ready);
         }
-        self.look_outside_for(Limit::Budget)
-            .map_err(Interrupt::Failure)
+        if limit.is_one() || self.shuffle.is_some() {
+            // The next turn looks outside too: for its end, and to be shuffled.
+            self.polls_left.set(0);
+        }
+        result.map_err(Interrupt::Failure)
     }
 
     /// Stages 1 to 4 of a turn.
@@ -407,7 +413,8 @@ impl<P: Park> Executor<P> {
         // 3. wakes what its events woke.
         let is_idle = core.ready.is_empty();
         let mut look_at_timers = core.timers.has_overdue();
-        if is_idle || limit.is_one() || self.is_budget_spent() {
+        let must_ask = is_idle || limit.is_one() || core.was_left_by_fork();
+        if must_ask || self.is_budget_spent() {
             let wait = if is_idle && !core.is_stopping() {
                 limit.cut(core.timers.idle_wait())
             } else {
@@ -422,7 +429,7 @@ impl<P: Park> Executor<P> {
                 core.timers.skip_to_next();
             }
             self.renew_budget();
-            look_at_timers = !core.timers.is_empty();
+            look_at_timers |= !core.timers.is_empty();
         }
 
         // 4. Expire the timers that are due.
@@ -520,6 +527,16 @@ impl Drop for Idle {
     }
 }
 
+/// Whether a run consists of one turn.
+#[derive(Clone, Copy)]
+enum Single {
+    No,
+    /// The next one is it, and waits no longer than this.
+    Next(Option<Duration>),
+    /// It has looked outside. The run ends at the next look.
+    Over,
+}
+
 /// How long a look outside may wait.
 #[derive(Clone, Copy)]
 enum Limit {
@@ -554,8 +571,8 @@ impl Limit {
 
 /// Why a turn did not take place.
 enum Interrupt {
-    /// The loop was asked to stop in the turn before.
-    Stop,
+    /// The one before was the last: the loop was asked to stop, or to turn once.
+    End,
     /// The operating system refused to wait.
     Failure(io::Error),
 }
@@ -563,8 +580,12 @@ enum Interrupt {
 /// Why a run ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {
+    /// The task is complete.
     Done,
+    /// The loop was asked to stop.
     Stopped,
+    /// It was to be one turn.
+    OneTurn,
 }
 
 fn is_cancelled<T>(task: &JoinHandle<T>) -> bool {

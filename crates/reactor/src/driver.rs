@@ -138,11 +138,9 @@ impl Driver {
     pub fn prepare_wait(&self, wait: Wait) -> io::Result<Wait> {
         self.ensure_same_process()?;
         self.ensure_descriptor()?;
-        if wait == Wait::Poll {
-            return Ok(Wait::Poll);
-        }
+        // Also where there is no wait: the park that follows takes note of what the unparker says.
         self.is_prepared.set(true);
-        if self.unparker.prepare() == Permission::PollOnly {
+        if wait == Wait::Poll || self.unparker.prepare() == Permission::PollOnly {
             return Ok(Wait::Poll);
         }
         if let Wait::Until(deadline) = wait {
@@ -182,7 +180,11 @@ impl Driver {
         ))
     }
 
-    fn ensure_same_process(&self) -> io::Result<()> {
+    /// Says whether this driver is of this process, and not of the parent that forked it.
+    ///
+    /// # Errors
+    /// One that names the remedy, in the child of a fork.
+    pub fn ensure_same_process(&self) -> io::Result<()> {
         if self.is_inherited() {
             return Err(io::Error::other(
                 "this event loop belongs to the parent process: start another one in the child",

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use tulipa_base::Instant;
 
 use crate::callback::handle::{Handle, state};
-use crate::core::CorePtr;
+use crate::core::{self, CorePtr};
 use crate::task::{self, Flags};
 use crate::timer::Sleep;
 
@@ -56,6 +56,7 @@ impl TimerHandle {
         let sleep = self.sleep.as_ref();
         let has_fired = !sleep.is_armed();
         sleep.move_to(when);
+        hurry_if_past(core, when);
         if has_fired {
             // It stays in the ready queue; the poll finds it not elapsed, and leaves it waiting.
             sleep.arm(core, task::counted_waker(task));
@@ -136,9 +137,19 @@ pub(crate) fn call_at_on(
     if core.get().is_closing() {
         handle.cancel();
     } else {
-        sleep.as_ref().arm(core, task::counted_waker(handle.task()));
+        let waker = task::counted_waker(handle.task());
+        sleep.as_ref().arm(core, waker);
+        hurry_if_past(core, when);
     }
     TimerHandle { handle, sleep }
+}
+
+/// A deadline that has passed already is met in the next turn, however busy that is.
+fn hurry_if_past(core: CorePtr, when: Instant) {
+    let timers = &core.get().timers;
+    if when <= timers.now(core::current() == Some(core)) {
+        timers.hurry();
+    }
 }
 
 /// Calls the closure when it is polled after its timer has fired.

@@ -27,6 +27,8 @@ use crate::task::waker;
 pub(crate) struct Flags(u32);
 
 impl Flags {
+    /// None of them.
+    pub(crate) const NONE: Flags = Flags(0);
     /// In the ready queue.
     pub(crate) const SCHEDULED: Flags = Flags(1);
     /// On the stack: being polled, dropped or completed.
@@ -345,8 +347,9 @@ impl TaskRef {
         }
     }
 
-    /// The task is complete, or was aborted (see arrows 4 and 5), or it is a callback.
-    #[inline(never)]
+    /// The task is complete, or was aborted (see arrows 4 and 5), or it is a callback. Callbacks are not rare,
+    /// but the others are to have the straight way.
+    #[cold]
     fn run_unusual(self) {
         let flags = self.header().flags.get();
         if flags.has(Flags::COMPLETE) {
