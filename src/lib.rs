@@ -23,6 +23,7 @@
 //! - [`sleep`], [`timeout`], [`interval`], and the module [`time`]: timers, and virtual time for tests.
 //! - [`task_group`], and [`scope`] whose children may borrow: tasks that end together.
 //! - [`catch_cancel`], [`finally`], [`shield`], and the module [`cancel`]: ending work in a way that lets it clean up.
+//! - [`spawn_blocking`], and the module [`blocking`]: work for other threads.
 //! - The module [`net`]: sockets. They implement the traits of `futures-io`.
 //! - The module [`runtime`]: the runner, the reactor's choice, failures that nobody looks at.
 //!
@@ -36,12 +37,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 pub mod cancel;
 pub mod net;
 pub mod runtime;
 pub mod task;
 pub mod time;
 
+pub use blocking::spawn_blocking;
 pub use runtime::run;
 pub use tulipa_executor::cancel::{catch_cancel, finally, shield};
 pub use tulipa_executor::group::{scope, task_group, try_scope};

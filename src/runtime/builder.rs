@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tulipa_executor::report::{ExceptionContext, ExceptionHandler};
 use tulipa_executor::{Config, Executor};
+use tulipa_reactor::termination::Termination;
 use tulipa_reactor::{Choice, Driver};
 
-use crate::runtime::event_loop::EventLoop;
-use crate::runtime::parked::Parked;
+use crate::blocking::LazyPool;
+use crate::runtime::event_loop::{EventLoop, Parts};
+use crate::runtime::parked::{Parked, Signals};
 use crate::runtime::runner::Runner;
 
 /// Sets up a [`Runner`], or an [`EventLoop`].
@@ -22,6 +24,8 @@ use crate::runtime::runner::Runner;
 pub struct Builder<Built = Runner> {
     reactor: Choice,
     config: Config,
+    ending: Ending,
+    blocking: tulipa_blocking::Config,
     _built: PhantomData<fn() -> Built>,
 }
 
@@ -30,6 +34,8 @@ impl<Built> Default for Builder<Built> {
         Builder {
             reactor: Choice::default(),
             config: Config::default(),
+            ending: Ending::default(),
+            blocking: tulipa_blocking::Config::default(),
             _built: PhantomData,
         }
     }
@@ -101,13 +107,84 @@ impl<Built> Builder<Built> {
         self
     }
 
+    /// Cancels the main future of a run at the first Ctrl-C (SIGINT), so that it can clean up, and ends the process at
+    /// once, with exit code 130, at the second. Default: off, but on in [`#[tulipa::main]`](crate::main).
+    ///
+    /// Signals that the program handles or ignores when the run begins are left alone. When the run is over,
+    /// Ctrl-C does again what it did before. See [`Runner::run_and_close`] for what follows.
+    #[doc(alias = "KeyboardInterrupt")]
+    pub fn handle_ctrl_c(mut self, handle: bool) -> Builder<Built> {
+        self.ending.set(Termination::Interrupt, handle);
+        self
+    }
+
+    /// Treats SIGTERM, by which service managers end a process, like Ctrl-C; the exit code is 143. Default: off.
+    pub fn handle_sigterm(mut self, handle: bool) -> Builder<Built> {
+        self.ending.set(Termination::Terminate, handle);
+        self
+    }
+
+    /// How long the tasks that are left have to clean up when the loop is shut down, and how long blocking work
+    /// has to end after that. Default: 10 s. Longer keeps a service manager waiting, which kills in the end
+    /// (systemd after 90 s, Kubernetes after 30); shorter cuts clean-ups that wait for a network.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Builder<Built> {
+        self.ending.grace = grace;
+        self
+    }
+
+    /// How many threads run blocking work at most. Default: 32, whatever the machine. See
+    /// [`spawn_blocking`](crate::spawn_blocking).
+    pub fn max_blocking_threads(mut self, threads: usize) -> Builder<Built> {
+        self.blocking.max_threads = threads;
+        self
+    }
+
+    /// How long a thread without blocking work is kept. Default: 10 s.
+    pub fn blocking_keep_alive(mut self, keep_alive: Duration) -> Builder<Built> {
+        self.blocking.keep_alive = keep_alive;
+        self
+    }
+
     fn make(mut self) -> io::Result<EventLoop> {
         if self.config.shuffle_seed.is_none() {
             self.config.shuffle_seed = seed_from_environment()?;
         }
         let driver = Driver::new(self.reactor)?;
-        let executor = Executor::new(Parked::new(Rc::clone(&driver)), self.config);
-        Ok(EventLoop::from_parts(executor, driver))
+        let signals = Rc::new(Signals::default());
+        let parked = Parked::new(Rc::clone(&driver), Rc::clone(&signals));
+        let executor = Executor::new(parked, self.config);
+        Ok(EventLoop::from_parts(Parts {
+            executor,
+            driver,
+            signals,
+            ending: self.ending,
+            blocking: Rc::new(LazyPool::new(self.blocking)),
+        }))
+    }
+}
+
+/// How a run may be ended from outside, and what happens then.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
+    pub(super) signals: Vec<Termination>,
+    pub(super) grace: Duration,
+}
+
+impl Default for Ending {
+    fn default() -> Ending {
+        Ending {
+            signals: Vec::new(),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Ending {
+    fn set(&mut self, signal: Termination, handle: bool) {
+        self.signals.retain(|it| *it != signal);
+        if handle {
+            self.signals.push(signal);
+        }
     }
 }
 

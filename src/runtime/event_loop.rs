@@ -9,13 +9,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tulipa_base::Instant;
+use tulipa_executor::report::ExceptionKind;
+use tulipa_executor::shutdown::ShutdownReport;
 use tulipa_executor::{
     Executor, Handle, JoinHandle, LoopClosed, LoopRef, RemoteHandle, Stopped, TimerHandle, Turn,
 };
+use tulipa_reactor::termination::{Termination, Watch};
 use tulipa_reactor::{Driver, fork};
 
-use crate::runtime::builder::Builder;
-use crate::runtime::parked::Parked;
+use crate::blocking::{EnteredPool, LazyPool};
+use crate::runtime::builder::{Builder, Ending};
+use crate::runtime::parked::{Parked, Signals};
 
 /// An event loop, in the hands of its owner.
 ///
@@ -62,6 +66,18 @@ pub struct EventLoop {
     executor: Option<Executor<Parked>>,
     driver: Rc<Driver>,
     this: LoopRef,
+    signals: Rc<Signals>,
+    ending: Ending,
+    blocking: Rc<LazyPool>,
+}
+
+/// What a loop is made of.
+pub(super) struct Parts {
+    pub(super) executor: Executor<Parked>,
+    pub(super) driver: Rc<Driver>,
+    pub(super) signals: Rc<Signals>,
+    pub(super) ending: Ending,
+    pub(super) blocking: Rc<LazyPool>,
 }
 
 impl EventLoop {
@@ -78,12 +94,15 @@ impl EventLoop {
         Builder::default()
     }
 
-    pub(super) fn from_parts(executor: Executor<Parked>, driver: Rc<Driver>) -> EventLoop {
+    pub(super) fn from_parts(parts: Parts) -> EventLoop {
         fork::set_hook(EventLoop::after_fork);
         EventLoop {
-            this: executor.loop_ref(),
-            executor: Some(executor),
-            driver,
+            this: parts.executor.loop_ref(),
+            executor: Some(parts.executor),
+            driver: parts.driver,
+            signals: parts.signals,
+            ending: parts.ending,
+            blocking: parts.blocking,
         }
     }
 
@@ -158,7 +177,7 @@ impl EventLoop {
     /// ```
     pub fn run_forever(&self) -> io::Result<()> {
         let executor = self.executor()?;
-        let _entered = self.driver.enter();
+        let _entered = self.enter();
         executor.run_forever()
     }
 
@@ -194,7 +213,7 @@ impl EventLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let _entered = self.driver.enter();
+        let _entered = self.enter();
         self.open().run_task(future)
     }
 
@@ -229,7 +248,8 @@ impl EventLoop {
     #[track_caller]
     pub fn try_block_on<F: Future>(&self, future: F) -> io::Result<F::Output> {
         let executor = self.executor()?;
-        let _entered = self.driver.enter();
+        let _entered = self.enter();
+        let _watching = self.watch_signals(executor)?;
         executor.run(future)
     }
 
@@ -261,7 +281,7 @@ impl EventLoop {
     #[doc(alias = "_run_once")]
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<Turn> {
         let executor = self.executor()?;
-        let _entered = self.driver.enter();
+        let _entered = self.enter();
         executor.turn_once(timeout)
     }
 
@@ -370,6 +390,70 @@ impl EventLoop {
         self.open().next_deadline()
     }
 
+    /// Ends the loop in order, and says what happened.
+    ///
+    /// 1. Every task that is left is [cancelled](crate::task::Task::cancel), so that it can clean up, oldest first. Tasks
+    ///    that are spawned meanwhile are cancelled too. Members of groups are left to their groups.
+    /// 2. The loop runs until all of them have ended, or the [grace period](Builder::shutdown_grace) is over. Tasks
+    ///    that have not ended then are named, to the exception handler and in the report.
+    /// 3. Blocking work is refused from now on, what is queued is dropped, what runs is asked to stop; that takes as
+    ///    long as another grace period.
+    /// 4. The loop is closed: tasks that did not end are dropped where they wait.
+    ///
+    /// Whatever goes wrong with waiting for the operating system ends the wait, and the loop is closed.
+    ///
+    /// # Panics
+    /// When a loop runs on this thread already.
+    #[doc(alias = "shutdown_default_executor")]
+    #[doc(alias = "shutdown_asyncgens")]
+    pub fn shutdown(self) -> ShutdownReport {
+        let mut report = {
+            let _entered = self.enter();
+            match self.open().shutdown(self.ending.grace) {
+                Ok(report) => report,
+                Err(error) => {
+                    let context =
+                        format!("the tasks that are left could not be waited for: {error}");
+                    tulipa_executor::report::report(ExceptionKind::Other, &context);
+                    ShutdownReport::default()
+                }
+            }
+        };
+        if let Some(outcome) = self.blocking.shutdown(self.ending.grace) {
+            let abandoned = outcome.abandoned.iter().map(ToString::to_string);
+            report.abandoned_threads.extend(abandoned);
+        }
+        report
+    }
+
+    /// Ends the loop like [`shutdown`](EventLoop::shutdown), but at once where another loop runs on this thread.
+    pub(super) fn end(self) -> ShutdownReport {
+        match self.executor() {
+            Ok(_) => self.shutdown(),
+            Err(_) => ShutdownReport::default(),
+        }
+    }
+
+    /// The signal that came in the last run, if one did.
+    pub(super) fn signal(&self) -> Option<Termination> {
+        self.signals.last()
+    }
+
+    /// Makes this thread's sockets and blocking work this loop's.
+    fn enter(&self) -> (tulipa_reactor::driver::Entered, EnteredPool) {
+        (self.driver.enter(), self.blocking.enter())
+    }
+
+    /// Watches for signals until the guard is dropped.
+    fn watch_signals(&self, executor: &Executor<Parked>) -> io::Result<Option<Watching<'_>>> {
+        if self.ending.signals.is_empty() {
+            return Ok(None);
+        }
+        let watch = Watch::new(&self.ending.signals, &self.driver.unparker())?;
+        self.signals.watch(watch, executor.interrupter());
+        Ok(Some(Watching(&self.signals)))
+    }
+
     /// The executor, if a loop may run here.
     fn executor(&self) -> io::Result<&Executor<Parked>> {
         Executor::<Parked>::ensure_no_loop().map_err(io::Error::other)?;
@@ -382,6 +466,15 @@ impl EventLoop {
     }
 }
 
+/// While it lives, a loop watches for signals.
+struct Watching<'a>(&'a Signals);
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.rest();
+    }
+}
+
 /// The owner's loop is open as long as the owner is there.
 #[track_caller]
 fn still_open<T>(result: Result<T, LoopClosed>) -> T {
@@ -390,8 +483,9 @@ fn still_open<T>(result: Result<T, LoopClosed>) -> T {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        let _entered = self.driver.enter();
+        let _entered = self.enter();
         drop(self.executor.take());
+        self.blocking.close();
         self.driver.close();
     }
 }

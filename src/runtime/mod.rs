@@ -22,12 +22,14 @@ pub use runner::Runner;
 pub use tulipa_executor::callback::{
     CancelOnDrop, Handle, TimerCancelOnDrop, TimerHandle, call_at, call_later, call_soon,
 };
-pub use tulipa_executor::executor::NestedLoop;
+pub use tulipa_executor::executor::{MainCancelled, NestedLoop};
 pub use tulipa_executor::loop_ref::{LoopClosed, LoopRef};
 pub use tulipa_executor::promise::{AlreadySet, CallbackId, Promise, PromiseError, PromiseWait};
 pub use tulipa_executor::remote::{RemoteCall, RemoteHandle, RemoteTask};
 pub use tulipa_executor::report::{ExceptionContext, ExceptionHandler, ExceptionKind};
+pub use tulipa_executor::shutdown::{ShutdownReport, StuckTask};
 pub use tulipa_executor::stop::{Stopped, StoppedEarly, Turn};
+pub use tulipa_reactor::termination::Termination;
 
 /// The reactor: what waits for the operating system.
 ///
@@ -44,8 +46,11 @@ pub mod reactor {
 
 /// Runs a future on a new event loop on this thread, and returns its value.
 ///
-/// When it is complete, tasks that are left are dropped, oldest first, and the loop is closed. The
-/// future may borrow from the caller.
+/// When it is complete, whatever came of it, tasks that are left are asked to end, and their clean-up is awaited; then
+/// the loop is closed. See [`EventLoop::shutdown`] for the phases. The future may borrow from the caller.
+///
+/// Ctrl-C does what it always does: ends the process. With [`#[tulipa::main]`](crate::main), or
+/// [`Builder::handle_ctrl_c`], it cancels the future.
 ///
 /// # Panics
 /// - When a loop runs on this thread already: await the future there instead.
@@ -64,7 +69,7 @@ pub mod reactor {
 #[doc(alias = "run_until_complete")]
 pub fn run<F: Future>(future: F) -> F::Output {
     match Runner::builder().build() {
-        Ok(mut runner) => runner.run(future),
+        Ok(runner) => runner.run_and_close(future),
         Err(error) => panic!("tulipa: could not start the event loop: {error}"),
     }
 }

@@ -1,26 +1,66 @@
 //! The one place where executor and reactor meet: the reactor's driver, as the executor parks in it.
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tulipa_executor::interrupt::Interrupter;
 use tulipa_executor::{Instant, Park, Unpark, Wait};
+use tulipa_reactor::termination::{Termination, Watch};
 use tulipa_reactor::{Driver, Unparker, reactor};
 
 /// Parks an executor in a driver.
 pub(crate) struct Parked {
     driver: Rc<Driver>,
+    signals: Rc<Signals>,
+}
+
+/// The signals that a loop watches for, and what they interrupt.
+#[derive(Default)]
+pub(crate) struct Signals {
+    watching: RefCell<Option<(Watch, Interrupter)>>,
+    last: Cell<Option<Termination>>,
+}
+
+impl Signals {
+    /// Watches from now on.
+    pub(crate) fn watch(&self, watch: Watch, interrupter: Interrupter) {
+        *self.watching.borrow_mut() = Some((watch, interrupter));
+    }
+
+    /// Ends watching, and keeps in mind which signal came.
+    pub(crate) fn rest(&self) {
+        let watching = self.watching.take();
+        self.last
+            .set(watching.and_then(|(watch, _)| watch.signal()));
+    }
+
+    /// The signal that came in the last run, if one did.
+    pub(crate) fn last(&self) -> Option<Termination> {
+        self.last.get()
+    }
+
+    fn pass_on(&self) {
+        if let Some((watch, interrupter)) = &*self.watching.borrow()
+            && watch.take_news()
+        {
+            interrupter.interrupt();
+        }
+    }
 }
 
 impl Parked {
-    pub(crate) fn new(driver: Rc<Driver>) -> Parked {
-        Parked { driver }
+    pub(crate) fn new(driver: Rc<Driver>, signals: Rc<Signals>) -> Parked {
+        Parked { driver, signals }
     }
 }
 
 impl Park for Parked {
     fn park(&mut self, wait: Wait) -> io::Result<()> {
-        self.driver.park(to_reactor(wait))
+        let result = self.driver.park(to_reactor(wait));
+        self.signals.pass_on();
+        result
     }
 
     fn prepare_wait(&mut self, wait: Wait) -> io::Result<Wait> {

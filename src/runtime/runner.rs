@@ -3,6 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use tulipa_executor::cancel::CancelReason;
+use tulipa_executor::executor::MainCancelled;
+use tulipa_executor::shutdown::ShutdownReport;
+use tulipa_reactor::termination::Termination;
 
 use crate::runtime::builder::Builder;
 use crate::runtime::event_loop::EventLoop;
@@ -10,8 +16,9 @@ use crate::runtime::event_loop::EventLoop;
 /// An event loop that runs futures, one after the other. Tasks that a run leaves unfinished go on in the
 /// next.
 ///
-/// Dropping the runner closes the loop: every task that is left is dropped on this thread, oldest first;
-/// what their destructors spawn is dropped after them.
+/// [Closing](Runner::close) it asks what is left to end, waits for that, and says what hung. Dropping it closes the loop at
+/// once: every task that is left is dropped on this thread, oldest first; what their destructors spawn is dropped
+/// after them.
 ///
 /// # Examples
 /// ```
@@ -66,6 +73,8 @@ impl Runner {
     /// - When a loop runs on this thread already: an error with [`NestedLoop`](crate::runtime::NestedLoop) inside.
     /// - When the loop is [stopped](crate::runtime::LoopRef::stop) first: an error with
     ///   [`StoppedEarly`](crate::runtime::StoppedEarly) inside.
+    /// - When the main future was cancelled, by a signal or by whoever holds its [task](crate::task::Task): an error with
+    ///   [`MainCancelled`](crate::runtime::MainCancelled) inside.
     /// - What the operating system says when it refuses to wait for events.
     ///
     /// The future is dropped then; tasks stay, and another run may be tried.
@@ -77,6 +86,66 @@ impl Runner {
         self.event_loop.try_block_on(future)
     }
 
+    /// Ends the loop in order: asks the tasks that are left to end, awaits their clean-up, ends the blocking pool, and
+    /// closes. The report says what hung. See [`EventLoop::shutdown`] for the phases.
+    ///
+    /// # Panics
+    /// When a loop runs on this thread already.
+    ///
+    /// # Examples
+    /// ```
+    /// use tulipa::runtime::Runner;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut runner = Runner::new()?;
+    /// runner.run(async {
+    ///     drop(tulipa::spawn(tulipa::finally(std::future::pending::<()>(), async {
+    ///         tulipa::yield_now().await;
+    ///         println!("cleaned up");
+    ///     })));
+    ///     tulipa::yield_now().await;
+    /// });
+    /// let report = runner.close();
+    /// assert_eq!(report.cancelled, 1);
+    /// assert!(report.is_clean());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn close(self) -> ShutdownReport {
+        self.event_loop.shutdown()
+    }
+
+    /// Runs `future`, then [closes](Runner::close) the loop, whatever came of it, and returns the value. It is what
+    /// [`run`](crate::run) and the attributes do.
+    ///
+    /// If a signal (see [`Builder::handle_ctrl_c`]) cancelled the main future, and it did not refuse, the process exits
+    /// once everything is cleaned up, with code 130 for Ctrl-C and 143 for SIGTERM.
+    ///
+    /// # Panics
+    /// As [`run`](Runner::run), after the loop was closed. When the main future was cancelled otherwise, with the
+    /// reason.
+    #[track_caller]
+    pub fn run_and_close<F: Future>(mut self, future: F) -> F::Output {
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(future)));
+        let signal = self.event_loop.signal();
+        self.event_loop.end();
+        match result {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => {
+                if let (Some(signal), true) = (signal, is_interrupted(&error)) {
+                    std::process::exit(signal.exit_code());
+                }
+                panic!("tulipa: {error}")
+            }
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// The signal that came in the last run, if it was one that the runner [handles](Builder::handle_ctrl_c).
+    pub fn signal(&self) -> Option<Termination> {
+        self.event_loop.signal()
+    }
+
     /// The loop that this runner runs.
     pub fn event_loop(&self) -> &EventLoop {
         &self.event_loop
@@ -86,6 +155,14 @@ impl Runner {
     pub fn reactor_name(&self) -> &'static str {
         self.event_loop.reactor_name()
     }
+}
+
+/// Whether a run ended because a signal cancelled the main future.
+fn is_interrupted(error: &io::Error) -> bool {
+    let cancelled = error
+        .get_ref()
+        .and_then(|it| it.downcast_ref::<MainCancelled>());
+    cancelled.is_some_and(|it| *it.reason() == CancelReason::Signal)
 }
 
 impl From<EventLoop> for Runner {

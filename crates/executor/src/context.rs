@@ -10,7 +10,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -500,8 +500,15 @@ pub struct SharedContext {
 }
 
 thread_local! {
-    /// What a thread without a loop sees.
-    static INSTALLED: RefCell<SharedContext> = const { RefCell::new(SharedContext { values: Vec::new() }) };
+    /// What a thread without a loop sees. Without a destructor, so that destructors of other thread-locals may
+    /// look; it is empty unless a guard lives.
+    static INSTALLED: RefCell<ManuallyDrop<SharedContext>> =
+        const { RefCell::new(ManuallyDrop::new(SharedContext { values: Vec::new() })) };
+}
+
+/// Makes a thread see `context`, and returns what it saw before.
+fn install(context: SharedContext) -> SharedContext {
+    ManuallyDrop::into_inner(INSTALLED.replace(ManuallyDrop::new(context)))
 }
 
 impl SharedContext {
@@ -516,11 +523,11 @@ impl SharedContext {
         impl Drop for Restore {
             fn drop(&mut self) {
                 if let Some(before) = self.0.take() {
-                    drop(INSTALLED.replace(before));
+                    drop(install(before));
                 }
             }
         }
-        let _restore = Restore(Some(INSTALLED.replace(self)));
+        let _restore = Restore(Some(install(self)));
         f()
     }
 }

@@ -48,6 +48,10 @@ pub(crate) struct Core {
     pub(crate) pool: Pool,
     /// The task or callback whose code is running. Set only while it is on the stack.
     pub(crate) running: Cell<Option<TaskRef>>,
+    /// The main task of the run that is under way.
+    pub(crate) main: Cell<Option<TaskRef>>,
+    /// Tasks that panicked; wraps.
+    pub(crate) panics: Cell<usize>,
     /// Milliseconds on the machine's clock when the loop last looked at it; wraps after 49 days.
     coarse_ms: Cell<u32>,
     /// Where in its task's tree the running code is.
@@ -89,6 +93,8 @@ impl Core {
             timers,
             pool: Pool::new(),
             running: Cell::new(None),
+            main: Cell::new(None),
+            panics: Cell::new(0),
             coarse_ms: Cell::new(0),
             spot: Cell::new(Spot::ROOT),
             limit: Cell::new(Limit::NONE),

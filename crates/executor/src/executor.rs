@@ -6,18 +6,23 @@ use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tulipa_base::clock::{self, View};
 use tulipa_base::{Instant, TaskId, budget, current};
 
+use crate::callback;
+use crate::cancel::CancelReason;
 use crate::core::{self, Core, CorePtr, Enter};
 use crate::inject::{Inject, Message};
+use crate::interrupt::Interrupter;
 use crate::loop_ref::LoopRef;
 use crate::park::{Park, Wait};
 use crate::report::{self, ExceptionHandler, ExceptionKind, drop_quietly, panic_message};
 use crate::shuffle::Shuffle;
+use crate::shutdown::{self, Canceller, ShutdownReport};
 use crate::stop::{Stopped, StoppedEarly, Turn};
 use crate::task::{Extras, Flags, JoinHandle, RootFuture, RootState, TaskRef, spawn_on};
 use crate::timer::Timers;
@@ -154,6 +159,7 @@ impl<P: Park> Executor<P> {
         let _idle = Idle(self.core);
         let outcome = {
             let mut root = RootFuture::spawn(self.core, &mut state, location);
+            self.core.get().main.set(Some(root.handle().task_ref()));
             if self.turn_until(Some(root.handle().task_ref()))? != Ended::Done {
                 return Err(io::Error::other(StoppedEarly { _private: () }));
             }
@@ -170,9 +176,64 @@ impl<P: Park> Executor<P> {
                 .expect("a finished root task has left its output")),
             Err(error) => match error.try_into_panic() {
                 Ok(payload) => resume_unwind(payload),
-                Err(error) => unreachable!("nobody can abort the root task: {error}"),
+                Err(error) => Err(io::Error::other(MainCancelled {
+                    reason: error.reason().cloned().unwrap_or_default(),
+                })),
             },
         }
+    }
+
+    /// Ends the loop: asks every task to end, and waits until all have, but no longer than `grace`.
+    ///
+    /// Tasks that are spawned meanwhile are asked as well. Members of groups are asked by their groups. What has not ended
+    /// is told to the exception handler, and named in the report; it is dropped with the loop. `grace` counts on the
+    /// loop's clock.
+    ///
+    /// # Errors
+    /// What [`Park::park`] says, when the operating system refuses to wait.
+    ///
+    /// # Panics
+    /// When a loop runs on this thread already.
+    #[track_caller]
+    pub fn shutdown(&self, grace: Duration) -> io::Result<ShutdownReport> {
+        let location = Location::caller();
+        let _running = self.start();
+        let _idle = Idle(self.core);
+        let core = self.core.get();
+        let panics_before = core.panics.get();
+        let is_over = Rc::new(Cell::new(false));
+        let timer = callback::call_at_on(
+            self.core,
+            Instant::now() + grace,
+            {
+                let is_over = Rc::clone(&is_over);
+                move || is_over.set(true)
+            },
+            location,
+        );
+        let mut canceller = Canceller::default();
+        loop {
+            canceller.cancel_new(core);
+            if core.tasks.len() == 0 || is_over.get() {
+                break;
+            }
+            self.single.set(Single::Next(None));
+            self.turn_until(None)?;
+        }
+        timer.cancel();
+        let stuck = core.tasks.iter().collect::<Vec<_>>();
+        let stuck = stuck.into_iter().map(|task| shutdown::give_up(core, task));
+        Ok(ShutdownReport {
+            stuck: stuck.collect(),
+            cancelled: canceller.cancelled,
+            failed: core.panics.get() - panics_before,
+            ..ShutdownReport::default()
+        })
+    }
+
+    /// What cancels the main task of a run.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter::new(self.core.counted().remote())
     }
 
     /// Runs the loop until the task is complete that `future` becomes, and returns its value.
@@ -466,6 +527,11 @@ impl<P: Park> Executor<P> {
             }
         }
         self.spare.set(messages);
+        if core.inject.take_interrupt()
+            && let Some(main) = core.main.get()
+        {
+            main.cancel(CancelReason::Signal);
+        }
     }
 
     /// Whether a busy loop must ask the reactor now. If not, it gets polls for another look at the
@@ -523,6 +589,7 @@ struct Idle(CorePtr);
 impl Drop for Idle {
     fn drop(&mut self) {
         self.0.get().running.set(None);
+        self.0.get().main.set(None);
         current::set_task_id(None);
     }
 }
@@ -645,6 +712,27 @@ impl Drop for Entered {
         self.core.get().timers.leave();
     }
 }
+
+/// The main future of a run was cancelled, and has no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MainCancelled {
+    reason: CancelReason,
+}
+
+impl MainCancelled {
+    /// Why.
+    pub fn reason(&self) -> &CancelReason {
+        &self.reason
+    }
+}
+
+impl fmt::Display for MainCancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the main future was cancelled: {}", self.reason)
+    }
+}
+
+impl std::error::Error for MainCancelled {}
 
 /// A loop was to be started on a thread where one runs already.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,6 +29,8 @@ pub(crate) enum Message {
 
 pub(crate) struct Inject {
     pending: AtomicBool,
+    /// The main task is to be cancelled.
+    is_interrupted: AtomicBool,
     queue: Mutex<Queue>,
     unparker: Arc<dyn Unpark>,
 }
@@ -43,6 +45,7 @@ impl Inject {
     pub(crate) fn new(unparker: Arc<dyn Unpark>) -> Inject {
         Inject {
             pending: AtomicBool::new(false),
+            is_interrupted: AtomicBool::new(false),
             queue: Mutex::new(Queue::default()),
             unparker,
         }
@@ -65,6 +68,19 @@ impl Inject {
         }
         self.unparker.unpark();
         Ok(())
+    }
+
+    /// Asks for the main task to be cancelled.
+    pub(crate) fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::Relaxed);
+        // Release: whoever sees that something is pending sees what.
+        self.pending.store(true, Ordering::Release);
+        self.unparker.unpark();
+    }
+
+    /// Whether the main task is to be cancelled. Asked once for each request.
+    pub(crate) fn take_interrupt(&self) -> bool {
+        self.is_interrupted.swap(false, Ordering::Acquire)
     }
 
     /// Whether there may be messages to take.

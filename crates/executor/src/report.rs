@@ -27,6 +27,8 @@ pub enum ExceptionKind {
     WakerPanicked,
     /// A listener pauses, because the process or the system has run out of descriptors or memory.
     AcceptPaused,
+    /// A task has not ended within the grace period when the loop was shut down.
+    ShutdownStuck,
     /// Something else, described by the message.
     Other,
 }
@@ -70,6 +72,7 @@ impl fmt::Display for ExceptionContext<'_> {
             ExceptionKind::DestructorPanicked => "panicked in a destructor",
             ExceptionKind::WakerPanicked => "woke a waker that panicked",
             ExceptionKind::AcceptPaused => "paused accepting",
+            ExceptionKind::ShutdownStuck => "is stuck",
             ExceptionKind::Other => "failed",
         })?;
         write!(f, ": {}", self.message)

@@ -86,17 +86,23 @@ fn runner(attribute: Attribute, options: &Options, function: &Function) -> Token
         Attribute::Test => quote_spanned!(mixed_site=> #[::core::prelude::v1::test]),
     };
     let block = typed_block(function);
-    let run_body = quote_spanned!(shown_span(function)=> __tulipa_runner.run(__tulipa_body));
+    let run_body =
+        quote_spanned!(shown_span(function)=> __tulipa_runner.run_and_close(__tulipa_body));
     let facade = options.facade();
     let reactor = options.reactor.iter();
     let start_paused = options.start_paused.iter();
+    let handle_ctrl_c = match attribute {
+        Attribute::Main => quote_spanned!(mixed_site=> .handle_ctrl_c(true)),
+        Attribute::Test => TokenStream::new(),
+    };
 
     quote_spanned! {mixed_site=>
         #test
         #(#attributes)*
         #visibility #fn_token #name #arguments #arrow #output {
             let __tulipa_body = #async_token #block;
-            let mut __tulipa_runner = match #facade::runtime::Runner::builder()
+            let __tulipa_runner = match #facade::runtime::Runner::builder()
+                #handle_ctrl_c
                 #(.reactor(#reactor))*
                 #(.start_paused(#start_paused))*
                 .build()
@@ -238,14 +244,14 @@ mod tests {
                 }
                 body
             };
-            let mut __tulipa_runner = match ::tulipa::runtime::Runner::builder().build() {
+            let __tulipa_runner = match ::tulipa::runtime::Runner::builder().handle_ctrl_c(true).build() {
                 ::core::result::Result::Ok(__tulipa_runner) => __tulipa_runner,
                 ::core::result::Result::Err(__tulipa_error) => ::core::panic!(
                     \"tulipa: could not start the event loop: {}\",
                     __tulipa_error,
                 ),
             };
-            __tulipa_runner.run(__tulipa_body)
+            __tulipa_runner.run_and_close(__tulipa_body)
         }"
         .parse()
         .unwrap();
@@ -256,8 +262,7 @@ mod tests {
     fn options_go_to_the_builder() {
         let options = "crate = crate::my, start_paused = false, reactor = \"poll\"";
         let expansion = text(&expand_str(Attribute::Main, options, "async fn main() {}"));
-        let builder =
-            "crate::my::runtime::Runner::builder().reactor(\"poll\").start_paused(false).build()";
+        let builder = "crate::my::runtime::Runner::builder().handle_ctrl_c(true).reactor(\"poll\").start_paused(false).build()";
         assert!(expansion.contains(builder), "{expansion}");
     }
 

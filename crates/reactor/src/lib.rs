@@ -10,6 +10,7 @@
 //! - [`source`]: what can be registered. [`registration`]: a source's place in the driver.
 //! - `slot` (private): what a source is ready for, and who waits.
 //! - [`fork`]: noticing that this is the child of a fork.
+//! - `termination`: Ctrl-C and its kind, which end a wait.
 //! - [`unparker`]: ending a wait from another thread, once a burst.
 
 pub mod backend;
@@ -18,6 +19,8 @@ pub mod fork;
 pub mod reactor;
 pub mod registration;
 pub mod source;
+#[cfg(not(loom))]
+pub mod termination;
 pub mod unparker;
 
 mod shim;

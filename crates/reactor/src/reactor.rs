@@ -192,6 +192,8 @@ pub trait Reactor {
 
 /// Ends a backend's wait, from any thread: one system call each time. [`crate::Unparker`] sees to it
 /// that it is used once a burst.
+///
+/// It is also used from signal handlers: it takes no lock, allocates nothing, and does not panic.
 pub trait Wakeup: Send + Sync {
     /// Ends the wait in progress, or the next one.
     fn wakeup(&self);

@@ -15,7 +15,7 @@ use crate::group::child::{Child, ChildHandle};
 use crate::group::error::GroupError;
 use crate::group::family::{Family, State};
 use crate::group::run::Run;
-use crate::task::{Extras, spawn_on};
+use crate::task::{Extras, Flags, spawn_on};
 
 /// Runs `body`, which spawns tasks into a group, and waits for all of them.
 ///
@@ -187,6 +187,7 @@ impl<E: 'static> TaskGroup<E> {
         let key = self.family.reserve();
         let child = Child::new(&self.family, key, future);
         let handle = spawn_on(core, child, location, extras);
+        handle.task_ref().header().set(Flags::MEMBER);
         self.family.adopt(key, handle.task());
         if self.family.state.get() == State::Ending {
             handle.cancel_with(CancelReason::Group);

@@ -64,7 +64,10 @@ impl Flags {
     /// A callback, which is no task: it is in no registry, and runs once, outside of any task.
     pub(crate) const CALLBACK: Flags = Flags(1 << 15);
 
-    const NAMES: [(Flags, &'static str); 16] = [
+    /// Belongs to a task group, which sees to its end.
+    pub(crate) const MEMBER: Flags = Flags(1 << 16);
+
+    const NAMES: [(Flags, &'static str); 17] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -81,6 +84,7 @@ impl Flags {
         (Flags::SCOPED, "SCOPED"),
         (Flags::CONTEXT, "CONTEXT"),
         (Flags::CALLBACK, "CALLBACK"),
+        (Flags::MEMBER, "MEMBER"),
     ];
 
     #[inline]
@@ -343,7 +347,11 @@ impl TaskRef {
                 header.since_ms.set(header.core.get().coarse_ms());
             }
             Polled::Value => self.complete(Flags::VALUE),
-            Polled::Panicked => self.complete(Flags::PANICKED),
+            Polled::Panicked => {
+                let panics = &header.core.get().panics;
+                panics.set(panics.get().wrapping_add(1));
+                self.complete(Flags::PANICKED);
+            }
         }
     }
 
