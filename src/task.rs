@@ -15,6 +15,7 @@
 //! # });
 //! ```
 
+pub use tulipa_executor::combine::{JoinAll, Race, TryJoinAll, join_all, race, try_join_all};
 pub use tulipa_executor::task::{
     AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, TaskId, id, spawn, try_id, try_spawn,
 };

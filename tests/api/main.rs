@@ -7,6 +7,7 @@
 mod support;
 
 mod auto_traits;
+mod join_and_select;
 mod loop_order;
 mod misuse;
 mod remote_wakers;

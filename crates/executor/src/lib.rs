@@ -7,6 +7,7 @@
 //! - [`executor`]: the [`Executor`], its configuration, and the turn with its numbered stages.
 //! - [`park`]: what the executor asks of whoever waits for the operating system.
 //! - [`task`]: the task's block of memory, its wakers and its [`JoinHandle`].
+//! - [`combine`]: waiting for several futures, or several tasks.
 //! - [`timer`]: the wheel, and [`Sleep`], [`Timeout`], [`Interval`] on it; the pausable clock.
 //! - [`yield_now()`]: giving the others a turn. [`report`]: failures that nobody else looks at.
 //! - `core` (private): the state of one loop, and which thread owns it; `inject` (private): what
@@ -16,6 +17,7 @@
 //! Everything here stays on the thread that made it, but [`std::task::Waker`]: waking, cloning and
 //! dropping wakers is legal on any thread.
 
+pub mod combine;
 pub mod executor;
 pub mod park;
 pub mod report;

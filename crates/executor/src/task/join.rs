@@ -111,6 +111,55 @@ impl<T> JoinHandle<T> {
         Err(self.take_error(flags))
     }
 
+    /// Waits for the end of the task, and leaves the result with the handle.
+    #[inline]
+    pub(crate) fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_finished() {
+            return Poll::Ready(());
+        }
+        let header = self.task.header();
+        let before = header.joiner.take();
+        if before
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            header.joiner.set(before);
+        } else {
+            drop(before);
+            let waker = cx.waker().clone();
+            drop(header.joiner.replace(Some(waker)));
+            // Cloning and dropping wakers may be anyone's code, which may have ended the task.
+            if self.is_finished() {
+                drop(header.joiner.take());
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// How the task has ended, as far as it has, without taking the result.
+    pub(crate) fn peek(&self) -> Outcome<'_, T> {
+        let header = self.task.header();
+        let flags = header.flags.get();
+        if flags.has(Flags::VALUE) && !flags.has(Flags::TAKEN) {
+            // SAFETY: the task is complete with a value that was not taken, of type `T`, at this offset:
+            // see `take`. The value is moved out or dropped by `take` and `drop` alone, which need the
+            // handle that the reference borrows.
+            let value = unsafe {
+                &*self
+                    .task
+                    .as_ptr()
+                    .byte_add(header.vtable.stage_offset)
+                    .cast::<T>()
+            };
+            return Outcome::Value(value);
+        }
+        if flags.has(Flags::PANICKED) {
+            return Outcome::Panicked;
+        }
+        Outcome::Other
+    }
+
     #[cold]
     fn take_error(&self, flags: Flags) -> JoinError {
         let header = self.task.header();
@@ -128,27 +177,10 @@ impl<T> Future for JoinHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.is_finished() {
-            return Poll::Ready(self.take());
+        match self.poll_finished(cx) {
+            Poll::Ready(()) => Poll::Ready(self.take()),
+            Poll::Pending => Poll::Pending,
         }
-        let header = self.task.header();
-        let before = header.joiner.take();
-        if before
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            header.joiner.set(before);
-        } else {
-            drop(before);
-            let waker = cx.waker().clone();
-            drop(header.joiner.replace(Some(waker)));
-            // Cloning and dropping wakers may be anyone's code, which may have ended the task.
-            if self.is_finished() {
-                drop(header.joiner.take());
-                return Poll::Ready(self.take());
-            }
-        }
-        Poll::Pending
     }
 }
 
@@ -184,6 +216,16 @@ impl<T> fmt::Debug for JoinHandle<T> {
             .field("state", &header.flags.get())
             .finish_non_exhaustive()
     }
+}
+
+/// What a handle has to give.
+pub(crate) enum Outcome<'a, T> {
+    /// The value that the task has yielded.
+    Value(&'a T),
+    /// The payload of a panic.
+    Panicked,
+    /// Nothing yet, nothing any more, or that the task was cancelled.
+    Other,
 }
 
 /// A join handle that aborts its task when it is dropped. See [`JoinHandle::abort_on_drop`].

@@ -47,6 +47,7 @@ pub use spawn::{Builder, NoLoop, spawn, try_spawn};
 pub use tulipa_base::TaskId;
 
 pub(crate) use header::{RemoteWake, TaskRef};
+pub(crate) use join::Outcome;
 pub(crate) use pool::Pool;
 pub(crate) use registry::Registry;
 pub(crate) use spawn::{RootFuture, RootState};

@@ -103,7 +103,7 @@ impl<F: Future> Future for Timeout<F> {
         match sleep.poll(cx) {
             Poll::Ready(()) => {
                 this.future.set(None);
-                Poll::Ready(Err(Elapsed { _private: () }))
+                Poll::Ready(Err(Elapsed::new()))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -124,6 +124,12 @@ impl<F> fmt::Debug for Timeout<F> {
 #[doc(alias = "TimeoutError")]
 pub struct Elapsed {
     _private: (),
+}
+
+impl Elapsed {
+    pub(crate) fn new() -> Elapsed {
+        Elapsed { _private: () }
+    }
 }
 
 impl fmt::Display for Elapsed {
