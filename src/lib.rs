@@ -40,7 +40,9 @@ pub mod task;
 pub mod time;
 
 pub use runtime::run;
-pub use tulipa_executor::combine::{join_all, race, try_join_all};
+pub use tulipa_executor::combine::{
+    gather, gather_settled, join_all, race, try_gather, try_join_all,
+};
 pub use tulipa_executor::task::{spawn, try_spawn};
 pub use tulipa_executor::timer::{interval, sleep, sleep_until, timeout, timeout_at};
 pub use tulipa_executor::yield_now;

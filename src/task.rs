@@ -15,7 +15,10 @@
 //! # });
 //! ```
 
-pub use tulipa_executor::combine::{JoinAll, Race, TryJoinAll, join_all, race, try_join_all};
+pub use tulipa_executor::combine::{
+    Gather, GatherError, GatherSettled, JoinAll, JoinSet, JoinSetBuilder, Race, TryGather,
+    TryJoinAll, gather, gather_settled, join_all, race, try_gather, try_join_all,
+};
 pub use tulipa_executor::task::{
     AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, TaskId, id, spawn, try_id, try_spawn,
 };

@@ -7,7 +7,9 @@
 mod support;
 
 mod auto_traits;
+mod gather;
 mod join_and_select;
+mod join_set;
 mod loop_order;
 mod misuse;
 mod remote_wakers;
