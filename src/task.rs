@@ -16,8 +16,9 @@
 //! ```
 
 pub use tulipa_executor::combine::{
-    Gather, GatherError, GatherSettled, JoinAll, JoinSet, JoinSetBuilder, Race, TryGather,
-    TryJoinAll, gather, gather_settled, join_all, race, try_gather, try_join_all,
+    AsCompleted, AsCompletedUntil, Gather, GatherError, GatherSettled, Handles, JoinAll, JoinSet,
+    JoinSetBuilder, Race, TryGather, TryJoinAll, Wait, WaitFor, as_completed, gather,
+    gather_settled, join_all, race, try_gather, try_join_all, wait,
 };
 pub use tulipa_executor::task::{
     AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, TaskId, id, spawn, try_id, try_spawn,

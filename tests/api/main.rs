@@ -6,6 +6,7 @@
 
 mod support;
 
+mod as_completed;
 mod auto_traits;
 mod gather;
 mod join_and_select;
@@ -21,3 +22,4 @@ mod tcp;
 mod tcp_limits;
 mod timers;
 mod virtual_time;
+mod wait;
