@@ -20,6 +20,8 @@
 //! # Find your way
 //! - [`main`], [`test`], [`run`], or a [`Runner`](runtime::Runner) to set things: how a loop starts.
 //! - [`spawn`], and the module [`task`]: tasks and their handles.
+//! - [`join!`], [`select!`], [`race!`], [`join_all`]: several futures within a task. [`gather`],
+//!   [`JoinSet`](task::JoinSet), [`wait`](task::wait()): several tasks.
 //! - [`sleep`], [`timeout`], [`interval`], and the module [`time`]: timers, and virtual time for tests.
 //! - The module [`net`]: sockets. They implement the traits of `futures-io`.
 //! - The module [`runtime`]: the runner, the reactor's choice, failures that nobody looks at.

@@ -15,6 +15,7 @@ mod loop_order;
 mod misuse;
 mod remote_wakers;
 mod runner;
+mod staggered_race;
 mod task_model;
 mod tasks;
 mod tcp;

@@ -4,7 +4,7 @@
 //! They are part of the task that awaits them, may borrow, and are dropped when the wait is over.
 //! - A written list, without allocation: [`join!`](crate::join!), [`try_join!`](crate::try_join!),
 //!   [`select!`](crate::select!), [`race!`](crate::race!).
-//! - An iterator's: [`join_all`], [`try_join_all`], [`race()`].
+//! - An iterator's: [`join_all`], [`try_join_all`], [`race()`], [`staggered_race`].
 //!
 //! # Tasks
 //! They run by themselves, whoever waits. [`JoinSet`], [`gather`], [`try_gather`] and
@@ -29,6 +29,7 @@ mod join_set;
 mod race;
 mod ready_list;
 mod select_list;
+mod staggered_race;
 mod wait;
 
 pub use as_completed::{AsCompleted, AsCompletedUntil, as_completed};
@@ -38,6 +39,7 @@ pub use gather::{
 pub use join_all::{JoinAll, TryJoinAll, join_all, try_join_all};
 pub use join_set::{Builder as JoinSetBuilder, JoinSet};
 pub use race::{Race, race};
+pub use staggered_race::{StaggeredRace, staggered_race};
 pub use wait::{Handles, Wait, WaitFor, wait};
 
 /// What the macros expand to. Not for use by hand.
