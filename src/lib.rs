@@ -20,6 +20,8 @@
 //! # Find your way
 //! - [`main`], [`test`], [`run`], or a [`Runner`](runtime::Runner) to set things: how a loop starts.
 //! - [`spawn`], and the module [`task`]: tasks and their handles.
+//! - [`join!`], [`select!`], [`race!`], [`join_all`]: several futures within a task. [`gather`],
+//!   [`JoinSet`](task::JoinSet), [`wait`](task::wait()): several tasks.
 //! - [`sleep`], [`timeout`], [`interval`], and the module [`time`]: timers, and virtual time for tests.
 //! - [`task_group`], and [`scope`] whose children may borrow: tasks that end together.
 //! - [`catch_cancel`], [`finally`], [`shield`], and the module [`cancel`]: ending work in a way that lets it clean up.
@@ -47,8 +49,12 @@ pub mod time;
 pub use blocking::spawn_blocking;
 pub use runtime::run;
 pub use tulipa_executor::cancel::{catch_cancel, finally, shield};
+pub use tulipa_executor::combine::{
+    gather, gather_settled, join_all, race, try_gather, try_join_all,
+};
 pub use tulipa_executor::group::{scope, task_group, try_scope};
 pub use tulipa_executor::task::{spawn, try_spawn};
 pub use tulipa_executor::timer::{interval, sleep, sleep_until, timeout, timeout_at};
 pub use tulipa_executor::yield_now;
+pub use tulipa_executor::{join, race, select, try_join};
 pub use tulipa_macros::{main, test};

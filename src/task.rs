@@ -1,5 +1,18 @@
 //! Tasks: futures that run beside one another on the loop's thread.
 //!
+//! # Several at once
+//! | what is waited for | one list, known when it is written | any number |
+//! |---|---|---|
+//! | futures, in place: all | [`join!`](crate::join!) | [`join_all`] |
+//! | all, or the first error | [`try_join!`](crate::try_join!) | [`try_join_all`] |
+//! | the first | [`select!`](crate::select!), [`race!`](crate::race!) | [`race()`] |
+//! | the first success, begun one after the other | | [`staggered_race`] |
+//! | new tasks: all | | [`gather()`], [`gather_settled`] |
+//! | all, or the first error; the others go on | | [`gather()`], [`try_gather`] |
+//! | as they end | | [`JoinSet`] |
+//! | handles: all, the first, the first failure, or a timeout | | [`wait()`] |
+//! | as they end | | [`as_completed`] |
+//!
 //! # Examples
 //! ```
 //! # tulipa::run(async {
@@ -15,6 +28,11 @@
 //! # });
 //! ```
 
+pub use tulipa_executor::combine::{
+    AsCompleted, AsCompletedUntil, Gather, GatherError, GatherSettled, Handles, JoinAll, JoinSet,
+    JoinSetBuilder, Race, StaggeredRace, TryGather, TryJoinAll, Wait, WaitFor, as_completed,
+    gather, gather_settled, join_all, race, staggered_race, try_gather, try_join_all, wait,
+};
 pub use tulipa_executor::context::{
     Context, ContextLocal, InContext, SharedContext, SharedContextLocal,
 };

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod as_completed;
 mod auto_traits;
 mod callbacks;
 mod cancel;
@@ -15,7 +16,10 @@ mod embedding;
 mod event_loop;
 #[cfg(unix)]
 mod fork;
+mod gather;
 mod groups;
+mod join_and_select;
+mod join_set;
 mod loop_order;
 mod misuse;
 mod promise;
@@ -23,6 +27,7 @@ mod remote_handle;
 mod remote_wakers;
 mod runner;
 mod scopes;
+mod staggered_race;
 mod task_model;
 mod tasks;
 mod tcp;
@@ -30,3 +35,4 @@ mod tcp;
 mod tcp_limits;
 mod timers;
 mod virtual_time;
+mod wait;

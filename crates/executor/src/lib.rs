@@ -10,6 +10,7 @@
 //! - [`callback`]: closures in the same queue, and their handles. [`loop_ref`]: what code in the loop holds
 //!   of it. [`remote`]: what other threads hold of it. [`stop`]: how a run ends early.
 //! - [`promise`]: a value that is set once and awaited by many.
+//! - [`combine`]: waiting for several futures, or several tasks.
 //! - [`timer`]: the wheel, and [`Sleep`], [`Timeout`], [`Interval`] on it; the pausable clock.
 //! - [`yield_now()`]: giving the others a turn. [`report`]: failures that nobody else looks at.
 //! - `core` (private): the state of one loop, and which thread owns it; `inject` (private): what
@@ -21,6 +22,7 @@
 
 pub mod callback;
 pub mod cancel;
+pub mod combine;
 pub mod context;
 pub mod executor;
 pub mod group;

@@ -1,4 +1,4 @@
-//! Misuse of the attributes: what the compiler says, word for word.
+//! Misuse of the macros: what the compiler says, word for word.
 //!
 //! `ui/*.rs` do not compile, and `*.stderr` beside them holds all that is printed. Every word of it is
 //! ours, so that no compiler release changes it. `ui/pass/*.rs` compile without a warning and run.

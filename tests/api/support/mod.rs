@@ -105,3 +105,46 @@ pub(crate) async fn turns(turns: u32) {
         tulipa::yield_now().await;
     }
 }
+
+/// A runner whose clock stands still while anything is ready.
+pub(crate) fn paused<T>(future: impl Future<Output = T>) -> T {
+    Runner::builder()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .run(future)
+}
+
+/// Is ready at its poll number `ready_at`, counted from 1, and wakes itself until then. Counts polls and
+/// its drop.
+pub(crate) struct Countdown<T> {
+    ready_at: u32,
+    value: Option<T>,
+    polls: Rc<Cell<u32>>,
+    _witness: Witness,
+}
+
+impl<T> Countdown<T> {
+    pub(crate) fn new(ready_at: u32, value: T, polls: &Rc<Cell<u32>>, drops: &Drops) -> Self {
+        Countdown {
+            ready_at,
+            value: Some(value),
+            polls: polls.clone(),
+            _witness: drops.witness(),
+        }
+    }
+}
+
+impl<T: Unpin> Future for Countdown<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.polls.set(self.polls.get() + 1);
+        self.ready_at -= 1;
+        if self.ready_at > 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.value.take().expect("polled after it was ready"))
+    }
+}

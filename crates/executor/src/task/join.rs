@@ -148,6 +148,38 @@ impl<T> JoinHandle<T> {
         Err(self.take_error(flags))
     }
 
+    /// Waits for the end of the task, and leaves the result with the handle. Cancellation is not handed on.
+    #[inline]
+    pub(crate) fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_finished() {
+            return Poll::Ready(());
+        }
+        self.wait_elsewhere(cx, Edge::Shielded)
+    }
+
+    /// How the task has ended, as far as it has, without taking the result.
+    pub(crate) fn peek(&self) -> Outcome<'_, T> {
+        let header = self.task.header();
+        let flags = header.flags.get();
+        if flags.has(Flags::VALUE) && !flags.has(Flags::TAKEN) {
+            // SAFETY: the task is complete with a value that was not taken, of type `T`, at this offset:
+            // see `take`. The value is moved out or dropped by `take` and `drop` alone, which need the
+            // handle that the reference borrows.
+            let value = unsafe {
+                &*self
+                    .task
+                    .as_ptr()
+                    .byte_add(header.vtable.stage_offset)
+                    .cast::<T>()
+            };
+            return Outcome::Value(value);
+        }
+        if flags.has(Flags::PANICKED) {
+            return Outcome::Panicked;
+        }
+        Outcome::Other
+    }
+
     #[cold]
     fn take_error(&self, flags: Flags) -> JoinError {
         let header = self.task.header();
@@ -176,7 +208,13 @@ impl<T> Future for JoinHandle<T> {
             return Poll::Ready(self.take());
         }
         let Some(waiter) = directly_polling(header.core, cx) else {
-            return self.poll_elsewhere(cx, Edge::Forwards);
+            if self.is_running_here() {
+                return Poll::Ready(Err(JoinError::deadlock(self.task)));
+            }
+            return match self.wait_elsewhere(cx, Edge::Forwards) {
+                Poll::Ready(()) => Poll::Ready(self.take()),
+                Poll::Pending => Poll::Pending,
+            };
         };
         if header.joiner.is_task(waiter) && header.flags.get().has(Flags::AWAITED) {
             return Poll::Pending;
@@ -226,27 +264,25 @@ fn forward_at_once(waiter: TaskRef) {
 impl<T> JoinHandle<T> {
     /// Polls without handing cancellation on.
     pub(crate) fn poll_shielded(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        if self.is_finished() {
-            return Poll::Ready(self.take());
+        if !self.is_finished() && self.is_running_here() {
+            return Poll::Ready(Err(JoinError::deadlock(self.task)));
         }
-        self.poll_elsewhere(cx, Edge::Shielded)
+        self.poll_finished(cx).map(|()| self.take())
+    }
+
+    /// Whether the task is the one that is running: it would wait for itself.
+    fn is_running_here(&self) -> bool {
+        let running = core::current().and_then(|core| core.get().running_task());
+        running.is_some_and(|running| running == self.task)
     }
 
     /// Waits with a waker that is not the running task's, below a scope of that task, or without an
     /// edge that requests follow. The task is unfinished.
-    fn poll_elsewhere(&mut self, cx: &mut Context<'_>, edge: Edge) -> Poll<Result<T, JoinError>> {
+    #[inline(never)]
+    fn wait_elsewhere(&mut self, cx: &mut Context<'_>, edge: Edge) -> Poll<()> {
         let header = self.task.header();
-        if core::current()
-            .and_then(|core| core.get().running_task())
-            .is_some_and(|running| running == self.task)
-        {
-            return Poll::Ready(Err(JoinError::deadlock(self.task)));
-        }
-        if header
-            .flags
-            .get()
-            .has(Flags::AWAITED.with(Flags::FORWARDED))
-        {
+        let in_list = Flags::AWAITED.with(Flags::FORWARDED);
+        if header.flags.get().has(in_list) {
             self.leave_list();
         }
         match edge {
@@ -274,7 +310,7 @@ impl<T> JoinHandle<T> {
         // Cloning and dropping wakers may be anyone's code, which may have ended the task.
         if self.is_finished() {
             drop_joiner(header.joiner.take());
-            return Poll::Ready(self.take());
+            return Poll::Ready(());
         }
         wait::note(Label::new(wait::Kind::Join, header.id.as_u64()));
         Poll::Pending
@@ -380,6 +416,16 @@ impl<T> fmt::Debug for JoinHandle<T> {
             .field("state", &header.flags.get())
             .finish_non_exhaustive()
     }
+}
+
+/// What a handle has to give.
+pub(crate) enum Outcome<'a, T> {
+    /// The value that the task has yielded.
+    Value(&'a T),
+    /// The payload of a panic.
+    Panicked,
+    /// Nothing yet, nothing any more, or that the task was cancelled.
+    Other,
 }
 
 /// A join handle that aborts its task when it is dropped. See [`JoinHandle::abort_on_drop`].

@@ -58,6 +58,7 @@ pub use tulipa_base::TaskId;
 
 pub(crate) use cell::allocate;
 pub(crate) use header::{Extras, Flags, RemoteWake, TaskRef};
+pub(crate) use join::Outcome;
 pub(crate) use pool::Pool;
 pub(crate) use registry::Registry;
 pub(crate) use scope_queue::ScopeQueue;

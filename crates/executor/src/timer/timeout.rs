@@ -151,7 +151,7 @@ impl<F: Future> Future for Timeout<F> {
         this.sleep.set(None);
         this.future.set(None);
         this.place.close(End::Consumed);
-        Poll::Ready(Err(Elapsed { _private: () }))
+        Poll::Ready(Err(Elapsed::new()))
     }
 }
 
@@ -245,6 +245,12 @@ impl<F> fmt::Debug for Timeout<F> {
 #[doc(alias = "TimeoutError")]
 pub struct Elapsed {
     _private: (),
+}
+
+impl Elapsed {
+    pub(crate) fn new() -> Elapsed {
+        Elapsed { _private: () }
+    }
 }
 
 impl fmt::Display for Elapsed {
