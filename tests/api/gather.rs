@@ -212,3 +212,45 @@ fn a_gather_waits_where_it_is_moved_to() {
         is_future(&gather::<[std::future::Ready<()>; 0]>([]));
     });
 }
+
+/// §6 cancelling gather (obs): every unfinished child is cancelled, and the request goes on only when all of them have
+/// ended; also with results settled.
+#[tulipa::test(start_paused = true)]
+async fn a_cancelled_gather_cancels_its_children_and_waits_for_all() {
+    use tulipa::{finally, gather, gather_settled, sleep, spawn};
+    for is_settled in [false, true] {
+        let ended = Rc::new(Cell::new(0));
+        let children = {
+            let ended = ended.clone();
+            move || {
+                (1..=3).map(move |ms| {
+                    let ended = ended.clone();
+                    finally(std::future::pending::<()>(), async move {
+                        sleep(std::time::Duration::from_millis(ms)).await;
+                        ended.set(ended.get() + 1);
+                    })
+                })
+            }
+        };
+        let seen = ended.clone();
+        let task = spawn(async move {
+            struct Seen(Rc<Cell<u32>>);
+            impl Drop for Seen {
+                fn drop(&mut self) {
+                    assert_eq!(self.0.get(), 3, "dropped before the children have ended");
+                }
+            }
+            let _seen = Seen(seen);
+            if is_settled {
+                drop(gather_settled(children()).await);
+            } else {
+                drop(gather(children()).await);
+            }
+            unreachable!("the request goes on outwards");
+        });
+        sleep(std::time::Duration::from_millis(1)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(ended.get(), 3);
+    }
+}

@@ -5,8 +5,11 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tulipa_base::wait::{self, Label};
+
 use super::finish_list::FinishList;
 use super::join_all::Outputs;
+use crate::cancel::{End, Kind, Place, Settled};
 use crate::task::{self, JoinError, JoinHandle};
 
 /// Runs `futures` as tasks, and yields their values in order.
@@ -20,6 +23,9 @@ use crate::task::{self, JoinError, JoinHandle};
 /// `Result`: [`try_gather`]; to have every outcome: [`gather_settled`]; for futures that borrow, which
 /// run in place and are dropped at an error: [`join_all`](crate::combine::join_all),
 /// [`try_join_all`](crate::combine::try_join_all), [`try_join!`](crate::try_join!).
+///
+/// When whoever awaits is cancelled, every task that has not ended is cancelled; once all have ended, the
+/// request goes on outwards. The same holds for the other two.
 ///
 /// # Errors
 /// [`JoinError`] of the first task that fails.
@@ -196,6 +202,8 @@ struct Tasks<T> {
     finished: FinishList,
     /// How many have not been joined.
     left: usize,
+    /// Where a request to cancel whoever awaits arrives.
+    place: Place,
 }
 
 impl<T> Tasks<T> {
@@ -218,18 +226,57 @@ impl<T> Tasks<T> {
             left: handles.len(),
             handles,
             finished,
+            place: Place::new(),
         }
     }
 
     /// Joins the task that ended first, of those that were not joined; `None` when all were.
+    ///
+    /// A request to cancel is handed on to every task that has not ended. What they yield then is dropped; when
+    /// all have ended, the request goes on outwards, and this is pending until it is dropped.
     fn poll_join(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<T, JoinError>)>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        if self.place.settle(Kind::Catch, cx) == Settled::InPlace
+            && let Some(hit) = self.place.take_hit()
+        {
+            for handle in &self.handles {
+                handle.cancel_with(hit.reason().clone());
+            }
+            self.place.hold(hit);
+        }
+        loop {
+            match self.poll_next(cx) {
+                Poll::Ready(Some(_)) if self.place.is_holding() => {}
+                Poll::Ready(None) if self.place.is_holding() => {
+                    self.place.close(End::PassOn);
+                    wait::note(Label::new(wait::Kind::Cancelled, 0));
+                    return Poll::Pending;
+                }
+                Poll::Ready(joined) => {
+                    if self.left == 0 {
+                        self.place.close(End::PassOn);
+                    }
+                    return Poll::Ready(joined);
+                }
+                Poll::Pending => {
+                    let left = self.left as u64;
+                    wait::note(Label::new(wait::Kind::Group, left));
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<T, JoinError>)>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
         let Poll::Ready(index) = self.finished.poll_first(cx) else {
             return Poll::Pending;
         };
-        let Poll::Ready(result) = Pin::new(&mut self.handles[index]).poll(cx) else {
+        let Poll::Ready(result) = self.handles[index].poll_result(cx) else {
             return Poll::Pending;
         };
         self.finished.pop();
@@ -239,6 +286,7 @@ impl<T> Tasks<T> {
 
     /// Lets the tasks that are left go on by themselves.
     fn detach(&mut self) {
+        self.place.close(End::PassOn);
         self.left = 0;
         self.handles.clear();
     }

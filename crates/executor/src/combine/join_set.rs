@@ -151,7 +151,7 @@ impl<T> JoinSet<T> {
         let Poll::Ready(number) = self.finished.poll_first(cx) else {
             return Poll::Pending;
         };
-        let Poll::Ready(result) = Pin::new(&mut self.members[number]).poll(cx) else {
+        let Poll::Ready(result) = self.members[number].poll_result(cx) else {
             return Poll::Pending;
         };
         self.finished.pop();

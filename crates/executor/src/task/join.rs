@@ -157,6 +157,15 @@ impl<T> JoinHandle<T> {
         self.wait_elsewhere(cx, Edge::Shielded)
     }
 
+    /// Waits for the task, and takes the result. Cancellation is not handed on.
+    #[inline]
+    pub(crate) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        match self.poll_finished(cx) {
+            Poll::Ready(()) => Poll::Ready(self.take()),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
     /// How the task has ended, as far as it has, without taking the result.
     pub(crate) fn peek(&self) -> Outcome<'_, T> {
         let header = self.task.header();
@@ -267,7 +276,7 @@ impl<T> JoinHandle<T> {
         if !self.is_finished() && self.is_running_here() {
             return Poll::Ready(Err(JoinError::deadlock(self.task)));
         }
-        self.poll_finished(cx).map(|()| self.take())
+        self.poll_result(cx)
     }
 
     /// Whether the task is the one that is running: it would wait for itself.
