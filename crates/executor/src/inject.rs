@@ -67,6 +67,11 @@ impl Inject {
         Ok(())
     }
 
+    /// Ends a wait, without a message.
+    pub(crate) fn unpark(&self) {
+        self.unparker.unpark();
+    }
+
     /// Whether there may be messages to take.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
