@@ -39,12 +39,11 @@ use crate::runtime::parked::{Parked, Signals};
 ///    what waits counts in milliseconds, round up.
 /// 3. `event_loop.turn(Some(Duration::ZERO))?`, also if the host woke up for another reason and is not sure.
 ///
-/// The descriptor becomes readable when a socket is ready, when another thread wakes a task or sends
-/// something, and, on Linux, at the deadline, to the microsecond. It stays readable until the turn. The
-/// second step must follow the first without anything of this loop in between: whatever makes a task ready
-/// on this thread after `prepare_wait` (a [`call_soon`](EventLoop::call_soon) by the host, say) makes
-/// another `prepare_wait` necessary, for the descriptor does not tell of it. A prepared wait need not take
-/// place; preparing again is cheap. `examples/embed.rs` does all this with poll(2).
+/// The descriptor becomes readable when a socket is ready; when anybody, on another thread or in the host,
+/// wakes a task or schedules something after `prepare_wait`; and, on Linux, at the deadline, to the
+/// microsecond. It stays readable until the turn. A host that is told of changes only (tokio's `AsyncFd`)
+/// forgets the readiness before the turn, not after it. A prepared wait need not take place, and preparing
+/// again is cheap. `examples/embed.rs` does all this with poll(2), `examples/embed_tokio` with tokio.
 ///
 /// # Examples
 /// ```

@@ -200,6 +200,41 @@ fn the_descriptor_is_readable_from_a_wake_until_the_turn() {
     event_loop.call_soon(|| ());
     assert_eq!(event_loop.prepare_wait().unwrap(), zero);
     assert_eq!(event_loop.turn(zero).unwrap(), Turn::Continue);
+    // Whatever the host itself schedules after the preparation makes it readable too.
+    let (promise, never) = (
+        tulipa::runtime::Promise::new(),
+        std::future::pending::<()>(),
+    );
+    let waiter = event_loop.spawn(promise.clone());
+    let aborted = event_loop.spawn(never);
+    let timer = event_loop.call_later(Duration::from_secs(3600), || ());
+    while event_loop.prepare_wait().unwrap() == zero {
+        assert_eq!(event_loop.turn(zero).unwrap(), Turn::Continue);
+    }
+    let schedules: [&dyn Fn(); 9] = [
+        &|| promise.set(1).unwrap(),
+        &|| aborted.abort(),
+        &|| assert!(timer.reschedule(event_loop.time())),
+        &|| drop(event_loop.spawn(async {})),
+        &|| drop(event_loop.call_soon(|| ())),
+        &|| drop(event_loop.call_later(MS, || ())),
+        &|| drop(event_loop.remote().call_soon(|| ())),
+        &|| drop(event_loop.remote().spawn(|| async {})),
+        &|| event_loop.stop(),
+    ];
+    for (number, schedule) in schedules.into_iter().enumerate() {
+        while event_loop.prepare_wait().unwrap() == zero {
+            let _ = event_loop.turn(zero).unwrap();
+        }
+        assert!(!wait(&event_loop, zero), "before number {number}");
+        schedule();
+        assert!(wait(&event_loop, zero), "after number {number}");
+        let _ = event_loop.turn(zero).unwrap();
+    }
+    assert!(waiter.is_finished() && aborted.is_finished() && timer.is_finished());
+    while event_loop.has_ready() || event_loop.next_deadline().is_some() {
+        let _ = event_loop.turn(None).unwrap();
+    }
     // A stop.
     event_loop.stop();
     assert_eq!(event_loop.prepare_wait().unwrap(), zero);

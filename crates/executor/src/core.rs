@@ -68,6 +68,8 @@ pub(crate) struct Core {
     is_running: Cell<bool>,
     /// The run is to end, or the next one after a turn. Set it with [`Core::stop`].
     is_stopping: Cell<bool>,
+    /// Somebody else waits for this loop: see [`Core::tell_host`].
+    is_hosted: Cell<bool>,
     /// This is the child of a fork that was made in this loop.
     was_left_by_fork: Cell<bool>,
     spawned_while_closing: Cell<usize>,
@@ -105,6 +107,7 @@ impl Core {
             is_closing: Cell::new(false),
             is_running: Cell::new(false),
             is_stopping: Cell::new(false),
+            is_hosted: Cell::new(false),
             was_left_by_fork: Cell::new(false),
             spawned_while_closing: Cell::new(0),
             handler: std::cell::RefCell::new(handler),
@@ -184,6 +187,27 @@ impl Core {
         self.is_stopping.set(true);
         // It is looked at where the loop looks outside, so that busy turns need not test for it.
         self.timers.hurry();
+        self.tell_host();
+    }
+
+    /// Says whether somebody else prepares to wait for this loop, or that is over.
+    pub(crate) fn set_hosted(&self, is_hosted: bool) {
+        self.is_hosted.set(is_hosted);
+    }
+
+    /// Ends the wait of somebody else for this loop, if one is prepared: something was scheduled here from
+    /// outside of the loop, on its own thread. Inside of the loop nobody waits.
+    #[inline]
+    pub(crate) fn tell_host(&self) {
+        if self.is_hosted.get() {
+            self.end_hosts_wait();
+        }
+    }
+
+    #[cold]
+    fn end_hosts_wait(&self) {
+        self.is_hosted.set(false);
+        self.inject.unpark();
     }
 
     #[inline]
@@ -326,8 +350,13 @@ impl CorePtr {
     #[inline]
     pub(crate) fn is_owned_here(self) -> bool {
         // The first test needs no memory of the core; it is the usual case.
+        self.is_current() || ThreadId::current() == Some(self.get().owner)
+    }
+
+    /// Whether the calling thread is in this loop.
+    #[inline]
+    pub(crate) fn is_current(self) -> bool {
         CURRENT.with(|current| current.get()) == Some(self)
-            || ThreadId::current() == Some(self.get().owner)
     }
 
     /// Says that a block that points here has been freed, and frees the core after the last.

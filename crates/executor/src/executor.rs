@@ -311,7 +311,9 @@ impl<P: Park> Executor<P> {
         } else {
             self.core.get().timers.idle_wait()
         };
-        Ok(match self.park.borrow_mut().prepare_wait(wait)? {
+        let wait = self.park.borrow_mut().prepare_wait(wait)?;
+        self.core.get().set_hosted(wait != Wait::Poll);
+        Ok(match wait {
             Wait::Poll => Some(Duration::ZERO),
             // As a duration, for outside of the loop its clock means nothing.
             Wait::Until(deadline) => Some(deadline - Instant::now()),
@@ -359,6 +361,7 @@ impl<P: Park> Executor<P> {
             panic!("{nested}");
         }
         self.core.get().set_running(true);
+        self.core.get().set_hosted(false);
         Running {
             entered: Entered::new(self.core),
         }
@@ -377,7 +380,7 @@ impl<P: Park> Executor<P> {
         if !matches!(self.single.get(), Single::No) {
             self.polls_left.set(0); // So that it looks outside.
         }
-        let never = Cell::new(Flags::NONE);
+        let never = crate::shim::Cell::new(Flags::NONE);
         let flags = task.map_or(&never, |task| &task.header().flags);
         let interrupt = loop {
             if flags.get().has(Flags::COMPLETE) {

@@ -83,6 +83,11 @@ impl Inject {
         self.is_interrupted.swap(false, Ordering::Acquire)
     }
 
+    /// Ends a wait, without a message.
+    pub(crate) fn unpark(&self) {
+        self.unparker.unpark();
+    }
+
     /// Whether there may be messages to take.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {

@@ -5,6 +5,9 @@
 //! shows as a deadlock, and checks that every block is freed exactly once: the header counts itself in
 //! this configuration. Plain fields touched from two threads are reported by loom's cells.
 
+#[cfg(test)]
+mod remote;
+
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::io;

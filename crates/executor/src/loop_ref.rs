@@ -105,7 +105,9 @@ impl LoopRef {
         callback: impl FnOnce() + 'static,
         location: &'static Location<'static>,
     ) -> Result<Handle, LoopClosed> {
-        Ok(call_soon_on(self.open()?, callback, location))
+        let handle = call_soon_on(self.open()?, callback, location);
+        self.core.get().tell_host();
+        Ok(handle)
     }
 
     /// Calls `callback` when `delay` has passed on the loop's clock, counted from now. See
@@ -133,7 +135,9 @@ impl LoopRef {
         callback: impl FnOnce() + 'static,
     ) -> Result<TimerHandle, LoopClosed> {
         let location = Location::caller();
-        Ok(call_at_on(self.open()?, when, callback, location))
+        let handle = call_at_on(self.open()?, when, callback, location);
+        self.core.get().tell_host();
+        Ok(handle)
     }
 
     /// Starts a task in this loop, also while it does not run. See [`spawn`](crate::task::spawn).
@@ -148,7 +152,9 @@ impl LoopRef {
         F::Output: 'static,
     {
         let location = Location::caller();
-        Ok(spawn_on(self.open()?, future, location, None))
+        let handle = spawn_on(self.open()?, future, location, None);
+        self.core.get().tell_host();
+        Ok(handle)
     }
 
     /// What other threads may hold of this loop.
@@ -171,8 +177,7 @@ impl LoopRef {
     /// The time on the loop's clock, which may be virtual.
     pub fn time(&self) -> Instant {
         let core = self.core.get();
-        let is_entered = core::current() == Some(self.core.ptr());
-        core.timers.now(is_entered)
+        core.timers.now(self.core.ptr().is_current())
     }
 
     /// Whether the loop runs now: this is called from inside of it.

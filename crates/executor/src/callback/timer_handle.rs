@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use tulipa_base::Instant;
 
 use crate::callback::handle::{Handle, state};
-use crate::core::{self, CorePtr};
+use crate::core::CorePtr;
 use crate::task::{self, Flags};
 use crate::timer::Sleep;
 
@@ -61,6 +61,7 @@ impl TimerHandle {
             // It stays in the ready queue; the poll finds it not elapsed, and leaves it waiting.
             sleep.arm(core, task::counted_waker(task));
         }
+        core.get().tell_host();
         true
     }
 
@@ -147,7 +148,7 @@ pub(crate) fn call_at_on(
 /// A deadline that has passed already is met in the next turn, however busy that is.
 fn hurry_if_past(core: CorePtr, when: Instant) {
     let timers = &core.get().timers;
-    if when <= timers.now(core::current() == Some(core)) {
+    if when <= timers.now(core.is_current()) {
         timers.hurry();
     }
 }

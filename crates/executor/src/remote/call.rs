@@ -79,6 +79,7 @@ impl RemoteCallMessage {
     pub(crate) fn deliver(self, core: CorePtr) {
         let RemoteCallMessage { job, registered_at } = self;
         drop(call_soon_on(core, move || job.0.run(), registered_at));
+        core.get().tell_host();
     }
 }
 

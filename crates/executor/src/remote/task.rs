@@ -257,6 +257,7 @@ impl RemoteSpawn {
     /// Starts the task. Owner thread only.
     pub(crate) fn deliver(self, core: CorePtr) {
         (self.start)(core);
+        core.get().tell_host();
     }
 }
 

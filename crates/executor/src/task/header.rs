@@ -550,6 +550,7 @@ impl TaskRef {
         if !header.flags.get().has(Flags::COMPLETE) {
             header.set(Flags::ABORT);
             self.schedule();
+            header.core.get().tell_host();
         }
     }
 
@@ -687,8 +688,18 @@ impl TaskRef {
     /// Schedules the task, on whatever thread. The caller holds a reference.
     #[inline]
     pub(crate) fn wake(self) {
+        if self.header().core.is_current() {
+            self.schedule();
+        } else {
+            self.wake_from_outside();
+        }
+    }
+
+    #[cold]
+    fn wake_from_outside(self) {
         if self.header().core.is_owned_here() {
             self.schedule();
+            self.header().core.get().tell_host();
         } else {
             self.wake_remote();
         }
