@@ -391,8 +391,9 @@ impl EventLoop {
 
     /// Ends the loop in order, and says what happened.
     ///
-    /// 1. Every task that is left is [cancelled](crate::task::Task::cancel), so that it can clean up, oldest first. Tasks
-    ///    that are spawned meanwhile are cancelled too. Members of groups are left to their groups.
+    /// 1. Every task that is left is [cancelled](crate::task::Task::cancel), so that it can clean up, oldest first. Members
+    ///    of groups are left to their groups. Tasks that clean-ups spawn are cancelled when the tasks before them have
+    ///    ended.
     /// 2. The loop runs until all of them have ended, or the [grace period](Builder::shutdown_grace) is over. Tasks
     ///    that have not ended then are named, to the exception handler and in the report.
     /// 3. Blocking work is refused from now on, what is queued is dropped, what runs is asked to stop; that takes as

@@ -12,6 +12,8 @@ mod callbacks;
 mod cancel;
 mod context;
 #[cfg(unix)]
+mod ctrl_c;
+#[cfg(unix)]
 mod embedding;
 mod event_loop;
 #[cfg(unix)]
@@ -27,6 +29,7 @@ mod remote_handle;
 mod remote_wakers;
 mod runner;
 mod scopes;
+mod shutdown;
 mod staggered_race;
 mod task_model;
 mod tasks;

@@ -185,8 +185,8 @@ impl<P: Park> Executor<P> {
 
     /// Ends the loop: asks every task to end, and waits until all have, but no longer than `grace`.
     ///
-    /// Tasks that are spawned meanwhile are asked as well. Members of groups are asked by their groups. What has not ended
-    /// is told to the exception handler, and named in the report; it is dropped with the loop. `grace` counts on the
+    /// Tasks that are spawned meanwhile are asked when those that were there before have ended: a clean-up may need
+    /// them. Members of groups are asked by their groups. What has not ended is told to the exception handler, and named in the report; it is dropped with the loop. `grace` counts on the
     /// loop's clock.
     ///
     /// # Errors
@@ -213,7 +213,7 @@ impl<P: Park> Executor<P> {
         );
         let mut canceller = Canceller::default();
         loop {
-            canceller.cancel_new(core);
+            canceller.proceed(core);
             if core.tasks.len() == 0 || is_over.get() {
                 break;
             }

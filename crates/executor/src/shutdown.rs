@@ -8,7 +8,7 @@ use tulipa_base::TaskId;
 use crate::cancel::CancelReason;
 use crate::core::Core;
 use crate::report::ExceptionKind;
-use crate::task::{Flags, TaskRef};
+use crate::task::{Flags, Task, TaskRef};
 
 /// What happened when a loop was shut down.
 #[derive(Clone, Debug, Default)]
@@ -71,46 +71,40 @@ impl fmt::Display for StuckTask {
     }
 }
 
-/// Asks the tasks of a loop to end, as they come.
+/// Asks the tasks of a loop to end, one generation after the other.
+///
+/// What a clean-up spawns may be what it needs, so it is left alone as long as any task of the generation before is
+/// there. Members of groups are left to their groups, until nobody else is there.
 #[derive(Default)]
 pub(crate) struct Canceller {
-    /// All up to this one have been asked.
-    last_seen: Option<TaskId>,
+    /// Those asked last, of which the first so many have ended.
+    asked: Vec<Task>,
+    ended: usize,
     pub(crate) cancelled: usize,
-    asks_members: bool,
 }
 
 impl Canceller {
-    /// Asks every task that was not asked before. The members of groups are left to their groups, until
-    /// nobody else is there.
-    pub(crate) fn cancel_new(&mut self, core: &Core) {
-        // Mostly one of the oldest tasks is no member, so this looks at few.
-        if !self.asks_members && core.tasks.iter().all(is_member) {
-            self.asks_members = true;
-            self.last_seen = None;
+    /// Asks the next generation, once all of the one before have ended.
+    pub(crate) fn proceed(&mut self, core: &Core) {
+        while self.asked.get(self.ended).is_some_and(Task::is_finished) {
+            self.ended += 1;
         }
-        let mut new = Vec::new();
-        let mut next = core.tasks.last();
-        while let Some(task) = next.filter(|it| Some(it.header().id) > self.last_seen) {
-            new.push(task);
-            next = task.header().older.get();
+        if self.ended < self.asked.len() || core.tasks.len() == 0 {
+            return;
         }
-        let Some(youngest) = new.first() else { return };
-        self.last_seen = Some(youngest.header().id);
-        // Asking may run anyone's wakers, which may end tasks: so they are counted.
-        let new: Vec<_> = new.into_iter().rev().map(crate::task::Task::new).collect();
-        for task in new {
-            if is_member(task.task_ref()) && !self.asks_members || task.is_finished() {
-                continue;
-            }
-            self.cancelled += 1;
+        let everyone = core.tasks.iter().map(Task::new);
+        let (members, others): (Vec<_>, Vec<_>) = everyone.partition(is_member);
+        self.ended = 0;
+        self.asked = if others.is_empty() { members } else { others };
+        self.cancelled += self.asked.len();
+        for task in &self.asked {
             task.cancel_with(CancelReason::Shutdown);
         }
     }
 }
 
-fn is_member(task: TaskRef) -> bool {
-    task.header().flags.get().has(Flags::MEMBER)
+fn is_member(task: &Task) -> bool {
+    task.task_ref().header().flags.get().has(Flags::MEMBER)
 }
 
 /// Names a task that did not end, and tells the handler.
