@@ -45,4 +45,4 @@ pub use tulipa_executor::task::{
     AbortOnDrop, Builder, JoinError, JoinHandle, NoLoop, Task, TaskId, all, current, id, spawn,
     try_current, try_id, try_spawn,
 };
-pub use tulipa_executor::{YieldNow, yield_now};
+pub use tulipa_executor::{YieldNow, consume_budget, yield_now};

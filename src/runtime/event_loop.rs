@@ -434,6 +434,11 @@ impl EventLoop {
         }
     }
 
+    /// The code that the process is to exit with, if `exit` was called.
+    pub(super) fn exit_code(&self) -> Option<i32> {
+        self.open().exit_code()
+    }
+
     /// The signal that came in the last run, if one did.
     pub(super) fn signal(&self) -> Option<Termination> {
         self.signals.last()

@@ -27,7 +27,7 @@ pub use tulipa_executor::loop_ref::{LoopClosed, LoopRef};
 pub use tulipa_executor::promise::{AlreadySet, CallbackId, Promise, PromiseError, PromiseWait};
 pub use tulipa_executor::remote::{RemoteCall, RemoteHandle, RemoteTask};
 pub use tulipa_executor::report::{ExceptionContext, ExceptionHandler, ExceptionKind};
-pub use tulipa_executor::shutdown::{ShutdownReport, StuckTask};
+pub use tulipa_executor::shutdown::{ShutdownReport, StuckTask, exit};
 pub use tulipa_executor::stop::{Stopped, StoppedEarly, Turn};
 pub use tulipa_reactor::termination::Termination;
 

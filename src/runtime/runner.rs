@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::exit;
 
 use tulipa_executor::cancel::CancelReason;
 use tulipa_executor::executor::MainCancelled;
@@ -119,7 +120,8 @@ impl Runner {
     /// [`run`](crate::run) and the attributes do.
     ///
     /// If a signal (see [`Builder::handle_ctrl_c`]) cancelled the main future, and it did not refuse, the process exits
-    /// once everything is cleaned up, with code 130 for Ctrl-C and 143 for SIGTERM.
+    /// once everything is cleaned up, with code 130 for Ctrl-C and 143 for SIGTERM. Likewise after
+    /// [`exit`](crate::runtime::exit), with the code given there.
     ///
     /// # Panics
     /// As [`run`](Runner::run), after the loop was closed. When the main future was cancelled otherwise, with the
@@ -128,15 +130,15 @@ impl Runner {
     pub fn run_and_close<F: Future>(mut self, future: F) -> F::Output {
         let result = catch_unwind(AssertUnwindSafe(|| self.try_run(future)));
         let signal = self.event_loop.signal();
+        let exit_code = self.event_loop.exit_code();
         self.event_loop.end();
         match result {
             Ok(Ok(output)) => output,
-            Ok(Err(error)) => {
-                if let (Some(signal), true) = (signal, is_interrupted(&error)) {
-                    std::process::exit(signal.exit_code());
-                }
-                panic!("tulipa: {error}")
-            }
+            Ok(Err(error)) => match (cancelled_by(&error), signal, exit_code) {
+                (Some(CancelReason::Signal), Some(signal), _) => exit(signal.exit_code()),
+                (Some(_), _, Some(code)) => exit(code),
+                _ => panic!("tulipa: {error}"),
+            },
             Err(payload) => resume_unwind(payload),
         }
     }
@@ -157,12 +159,10 @@ impl Runner {
     }
 }
 
-/// Whether a run ended because a signal cancelled the main future.
-fn is_interrupted(error: &io::Error) -> bool {
-    let cancelled = error
-        .get_ref()
-        .and_then(|it| it.downcast_ref::<MainCancelled>());
-    cancelled.is_some_and(|it| *it.reason() == CancelReason::Signal)
+/// Why the main future was cancelled, if that is how a run ended.
+fn cancelled_by(error: &io::Error) -> Option<&CancelReason> {
+    let cancelled = error.get_ref()?.downcast_ref::<MainCancelled>()?;
+    Some(cancelled.reason())
 }
 
 impl From<EventLoop> for Runner {

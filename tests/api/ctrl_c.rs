@@ -110,6 +110,18 @@ fn the_child() {
             println!("{}, {:?}", error.unwrap_err(), runner.signal());
             assert_eq!(runner.run(async { 5 }), 5);
         }
+        "exit" => runner().run_and_close(async {
+            drop(spawn(async {
+                tulipa::runtime::exit(3);
+                tulipa::runtime::exit(4);
+                yield_now().await;
+            }));
+            finally(pending(), async {
+                yield_now().await;
+                println!("main cleaned up");
+            })
+            .await
+        }),
         unknown => panic!("no such part: {unknown}"),
     }
 }
@@ -174,4 +186,12 @@ fn a_runner_returns_the_interruption_as_an_error() {
     assert!(output.status.success(), "{output:?}");
     let expected = "the main future was cancelled: the process was told to end, Some(Interrupt)";
     assert!(text.contains(expected), "{text}");
+}
+
+/// §5 SystemExit in a task: the loop ends in order, the process with the code.
+#[test]
+fn exit_ends_the_program_in_order() {
+    let (output, text) = play("exit");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(text.contains("main cleaned up"));
 }

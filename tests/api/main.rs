@@ -13,6 +13,7 @@ mod cancel;
 mod context;
 #[cfg(unix)]
 mod ctrl_c;
+mod eager;
 #[cfg(unix)]
 mod embedding;
 mod event_loop;

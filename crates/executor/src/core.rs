@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) running: Cell<Option<TaskRef>>,
     /// The main task of the run that is under way.
     pub(crate) main: Cell<Option<TaskRef>>,
+    /// The code that the process is to exit with, once someone has asked for that.
+    pub(crate) exit_code: Cell<Option<i32>>,
     /// Tasks that panicked; wraps.
     pub(crate) panics: Cell<usize>,
     /// Milliseconds on the machine's clock when the loop last looked at it; wraps after 49 days.
@@ -96,6 +98,7 @@ impl Core {
             pool: Pool::new(),
             running: Cell::new(None),
             main: Cell::new(None),
+            exit_code: Cell::new(None),
             panics: Cell::new(0),
             coarse_ms: Cell::new(0),
             spot: Cell::new(Spot::ROOT),

@@ -231,6 +231,11 @@ impl<P: Park> Executor<P> {
         })
     }
 
+    /// The code that the process is to exit with, if [`exit`](crate::shutdown::exit) was called.
+    pub fn exit_code(&self) -> Option<i32> {
+        self.core.get().exit_code.get()
+    }
+
     /// What cancels the main task of a run.
     pub fn interrupter(&self) -> Interrupter {
         Interrupter::new(self.core.counted().remote())

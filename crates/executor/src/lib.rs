@@ -58,4 +58,4 @@ pub use stop::{Stopped, StoppedEarly, Turn};
 pub use task::{JoinError, JoinHandle, NoLoop, TaskId};
 pub use timer::{Elapsed, Interval, MissedTickBehavior, Sleep, Timeout};
 pub use tulipa_base::Instant;
-pub use yield_now::{YieldNow, yield_now};
+pub use yield_now::{YieldNow, consume_budget, yield_now};

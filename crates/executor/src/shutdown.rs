@@ -6,9 +6,43 @@ use std::panic::Location;
 use tulipa_base::TaskId;
 
 use crate::cancel::CancelReason;
-use crate::core::Core;
+use crate::core::{self, Core};
 use crate::report::ExceptionKind;
 use crate::task::{Flags, Task, TaskRef};
+
+/// Ends the program in order: cancels the main future, and when the loop has been shut down the process exits with `code`.
+///
+/// It is for code deep inside; main can as well return. The main future may clean up, and may refuse, like at any request to
+/// cancel. Nothing ends here and now: the code that calls goes on. Called again, the first code stays. With a runner
+/// that is not run by `run_and_close` (as `run` and the attributes do) it only cancels.
+///
+/// # Panics
+/// Outside of a loop's run.
+///
+/// # Examples
+/// ```no_run
+/// # tulipa::run(async {
+/// drop(tulipa::spawn(async {
+///     tulipa::runtime::exit(3);
+/// }));
+/// std::future::pending::<()>().await
+/// # });
+/// ```
+#[track_caller]
+#[doc(alias = "SystemExit")]
+pub fn exit(code: i32) {
+    let location = Location::caller();
+    let Some(core) = core::current() else {
+        core::panic_outside(location)
+    };
+    let core = core.get();
+    if core.exit_code.get().is_none() {
+        core.exit_code.set(Some(code));
+        if let Some(main) = core.main.get() {
+            main.cancel(CancelReason::Shutdown);
+        }
+    }
+}
 
 /// What happened when a loop was shut down.
 #[derive(Clone, Debug, Default)]

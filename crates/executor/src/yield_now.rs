@@ -16,6 +16,29 @@ pub fn yield_now() -> YieldNow {
     YieldNow { has_yielded: false }
 }
 
+/// Takes one operation from the running task's budget, and gives the others a turn if none is left.
+///
+/// For loops that never wait otherwise: much cheaper than a [`yield_now`] each time round. A task may
+/// complete 128 operations in one poll; sockets, queues and this take from the same budget.
+///
+/// # Cancel safety
+/// Safe: it holds nothing.
+///
+/// # Examples
+/// ```
+/// # tulipa::run(async {
+/// let mut sum = 0_u64;
+/// for number in 0..10_000 {
+///     sum += number;
+///     tulipa::task::consume_budget().await;
+/// }
+/// # assert_eq!(sum, 49_995_000);
+/// # });
+/// ```
+pub async fn consume_budget() {
+    std::future::poll_fn(tulipa_base::budget::poll_consume).await
+}
+
 /// Future of [`yield_now`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]

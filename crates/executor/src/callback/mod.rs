@@ -23,7 +23,7 @@ use std::time::Duration;
 use tulipa_base::Instant;
 
 use crate::core::{self, CorePtr};
-use crate::task::{self, Flags, TaskRef};
+use crate::task::{self, Flags, JoinError, JoinHandle, TaskRef};
 
 pub use handle::{CancelOnDrop, Handle};
 pub use timer_handle::{TimerCancelOnDrop, TimerHandle};
@@ -116,6 +116,51 @@ pub(crate) fn call_soon_on(
     }
     handle
 }
+
+/// Calls `callback` in the turn after the task has ended.
+pub(crate) fn call_when_done<T: 'static>(
+    task: JoinHandle<T>,
+    callback: impl FnOnce(Result<T, JoinError>) + 'static,
+    location: &'static Location<'static>,
+) -> Handle {
+    let Some(core) = core::current() else {
+        core::panic_outside(location)
+    };
+    let call = CallWhenDone {
+        task,
+        callback: Some(callback),
+    };
+    let handle = Handle::new(core, call, location);
+    if core.get().is_closing() {
+        handle.cancel();
+    } else {
+        handle.task().schedule();
+    }
+    handle
+}
+
+/// Waits for a task, then calls the closure.
+struct CallWhenDone<T, F> {
+    task: JoinHandle<T>,
+    callback: Option<F>,
+}
+
+impl<T, F: FnOnce(Result<T, JoinError>)> Future for CallWhenDone<T, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Poll::Ready(result) = self.task.poll_result(cx) else {
+            return Poll::Pending;
+        };
+        if let Some(callback) = self.callback.take() {
+            callback(result);
+        }
+        Poll::Ready(())
+    }
+}
+
+// The closure is moved out before it is called; it is never pinned.
+impl<T, F> Unpin for CallWhenDone<T, F> {}
 
 /// Drops the callback whose block `waker` would schedule, if it is one's. For a closing loop.
 pub(crate) fn cancel_woken_by(waker: Option<&Waker>) {

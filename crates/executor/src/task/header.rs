@@ -6,9 +6,9 @@ use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
-use std::task::{Context, Waker};
+use std::task::Context;
 
-use tulipa_base::{TaskId, budget, current};
+use tulipa_base::{TaskId, budget, current, wait};
 
 use crate::biased_count::{BiasedCount, Release, Unqueued};
 use crate::cancel::{CancelReason, NodeIndex};
@@ -575,11 +575,16 @@ impl TaskRef {
         header.core.get().running.set(Some(self));
         current::set_task_id(None);
         budget::end();
-        let mut cx = Context::from_waker(Waker::noop());
+        let waker = waker::borrowed(self);
+        let mut cx = Context::from_waker(&waker);
         // SAFETY: not `COMPLETE`, and `RUNNING` was clear: as in `run`.
         let outcome = match unsafe { (header.vtable.poll)(self, &mut cx) } {
-            // A timer that was put off after it had fired.
-            Polled::Pending => return header.clear(Flags::RUNNING),
+            // A timer that was put off after it had fired, or a task whose end is awaited.
+            Polled::Pending => {
+                wait::take(); // What was noted is nobody's.
+                header.core.get().running.set(None);
+                return header.clear(Flags::RUNNING);
+            }
             Polled::Value => Flags::VALUE,
             Polled::Panicked => Flags::PANICKED,
         };

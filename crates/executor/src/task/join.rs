@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use tulipa_base::TaskId;
 use tulipa_base::wait::{self, Label};
 
+use crate::callback::{self, Handle};
 use crate::cancel::{CancelReason, End, Kind, Place};
 use crate::core::{self, CorePtr};
 use crate::task::error::JoinError;
@@ -95,6 +96,41 @@ impl<T> JoinHandle<T> {
     /// The task itself, to look at it and to cancel it from elsewhere.
     pub fn task(&self) -> Task {
         Task::new(self.task)
+    }
+
+    /// The result of a task that has ended; `None` before. It can be had once.
+    ///
+    /// # Panics
+    /// When it was had before.
+    #[doc(alias = "result")]
+    #[doc(alias = "exception")]
+    pub fn try_result(&mut self) -> Option<Result<T, JoinError>> {
+        self.is_finished().then(|| self.take())
+    }
+
+    /// Calls `callback` with the result when the task has ended: from the loop, in a turn of its own, never inside the
+    /// task's last step or this call. The context is the one of this call. Cancelling the handle that is returned
+    /// drops the callback, and detaches the task.
+    ///
+    /// # Panics
+    /// Outside of a loop.
+    ///
+    /// # Examples
+    /// ```
+    /// # tulipa::run(async {
+    /// let task = tulipa::spawn(async { 5 });
+    /// task.on_done(|result| assert_eq!(result.unwrap(), 5));
+    /// # tulipa::yield_now().await;
+    /// # tulipa::yield_now().await;
+    /// # });
+    /// ```
+    #[track_caller]
+    #[doc(alias = "add_done_callback")]
+    pub fn on_done(self, callback: impl FnOnce(Result<T, JoinError>) + 'static) -> Handle
+    where
+        T: 'static,
+    {
+        callback::call_when_done(self, callback, Location::caller())
     }
 
     /// A handle that aborts the task when it is dropped.

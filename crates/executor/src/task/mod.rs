@@ -47,6 +47,7 @@ mod reference;
 mod registry;
 mod scope_queue;
 mod spawn;
+mod surroundings;
 mod waits;
 mod waker;
 

@@ -69,11 +69,6 @@ impl Registry {
         None
     }
 
-    /// The youngest unfinished task.
-    pub(crate) fn last(&self) -> Option<TaskRef> {
-        self.youngest.get()
-    }
-
     /// All of them, oldest first. None may leave meanwhile.
     pub(crate) fn iter(&self) -> impl Iterator<Item = TaskRef> {
         std::iter::successors(self.oldest.get(), |task| task.header().younger.get())

@@ -24,16 +24,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use pin_project_lite::pin_project;
-use tulipa_base::{TaskId, budget, current};
-
-use crate::cancel::{Limit, Spot};
 use crate::core::CorePtr;
 use crate::ready_queue::ReadyQueue;
 use crate::task::cell;
 use crate::task::header::{Extras, Flags, TaskRef};
 use crate::task::join::JoinHandle;
 use crate::task::registry::Registry;
+use crate::task::surroundings::Surroundings;
+use pin_project_lite::pin_project;
 
 /// The tasks of one scope, which may borrow for `'env`.
 pub(crate) struct ScopeQueue<'env> {
@@ -131,40 +129,6 @@ impl<'env> ScopeQueue<'env> {
 impl Drop for ScopeQueue<'_> {
     fn drop(&mut self) {
         self.drop_tasks();
-    }
-}
-
-/// What belongs to the running task, while it runs others inside of it.
-struct Surroundings {
-    core: CorePtr,
-    running: Option<TaskRef>,
-    id: Option<TaskId>,
-    budget: budget::Saved,
-    spot: Spot,
-    limit: Limit,
-}
-
-impl Surroundings {
-    fn put_aside(core: CorePtr) -> Surroundings {
-        Surroundings {
-            core,
-            running: core.get().running.get(),
-            id: current::task_id(),
-            budget: budget::save(),
-            spot: core.get().spot.replace(Spot::ROOT),
-            limit: core.get().limit.replace(Limit::NONE),
-        }
-    }
-}
-
-impl Drop for Surroundings {
-    fn drop(&mut self) {
-        let core = self.core.get();
-        core.running.set(self.running);
-        current::set_task_id(self.id);
-        budget::restore(self.budget);
-        core.spot.set(self.spot);
-        core.limit.set(self.limit);
     }
 }
 

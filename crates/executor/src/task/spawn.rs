@@ -19,6 +19,7 @@ use crate::core::{self, CorePtr};
 use crate::task::cell;
 use crate::task::header::{Extras, Flags};
 use crate::task::join::JoinHandle;
+use crate::task::surroundings::Surroundings;
 
 /// Starts a task: it runs beside the others from the next turn on.
 ///
@@ -108,6 +109,54 @@ impl Builder {
         self
     }
 
+    /// Runs the task's first step here and now, inside this call; only if it then waits, the task goes on beside the
+    /// others.
+    ///
+    /// A task that completes at once is never scheduled, and its handle is ready. During the step the
+    /// [current task](crate::task::current) is the new one, with a budget of its own. Eager tasks that start eager tasks
+    /// nest on the stack. While the loop closes, or outside of its run, the task starts as [`spawn`](Builder::spawn) does.
+    ///
+    /// There is no switch that makes every task eager: it changes the order in which things happen, which is
+    /// for the code that spawns to decide.
+    ///
+    /// # Panics
+    /// Outside of a loop.
+    ///
+    /// # Examples
+    /// ```
+    /// # tulipa::run(async {
+    /// let cached = tulipa::task::Builder::new().spawn_eager(async { 5 });
+    /// assert!(cached.is_finished());
+    /// assert_eq!(cached.await.unwrap(), 5);
+    /// # });
+    /// ```
+    #[track_caller]
+    #[doc(alias = "eager_start")]
+    #[doc(alias = "eager_task_factory")]
+    pub fn spawn_eager<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let location = Location::caller();
+        let Some(core) = core::current() else {
+            core::panic_outside(location)
+        };
+        if core.get().is_closing() || core.get().running.get().is_none() {
+            return self.spawn_at(core, future, location);
+        }
+        let task = cell::allocate(core, future, location, Extras::named(self.name));
+        if let Some(context) = self.context {
+            drop(task.replace_context(context));
+        }
+        core.get().tasks.push(task);
+        // SAFETY: allocated for this future just now, with `HANDLE` set.
+        let handle = unsafe { JoinHandle::new(task) };
+        let _surroundings = Surroundings::put_aside(core);
+        task.run();
+        handle
+    }
+
     /// Starts the task, as [`spawn`] does.
     ///
     /// # Panics
@@ -119,9 +168,22 @@ impl Builder {
         F::Output: 'static,
     {
         let location = Location::caller();
-        let Some(core) = core::current() else {
-            core::panic_outside(location)
-        };
+        match core::current() {
+            Some(core) => self.spawn_at(core, future, location),
+            None => core::panic_outside(location),
+        }
+    }
+
+    fn spawn_at<F>(
+        self,
+        core: CorePtr,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
         let handle = spawn_on(core, future, location, Extras::named(self.name));
         if let Some(context) = self.context {
             drop(handle.task_ref().replace_context(context));
