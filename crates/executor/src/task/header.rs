@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::task::Context;
 
-use tulipa_base::{TaskId, budget, current};
+use tulipa_base::{TaskId, budget, current, wait};
 
 use crate::biased_count::{BiasedCount, Release, Unqueued};
 use crate::cancel::{CancelReason, NodeIndex};
@@ -284,6 +284,7 @@ impl TaskRef {
         header.core.get().running.set(Some(self));
         current::set_task_id(Some(header.id));
         budget::start();
+        wait::clear();
         let polled = {
             let waker = waker::borrowed(self);
             let mut cx = Context::from_waker(&waker);
