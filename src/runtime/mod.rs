@@ -6,8 +6,13 @@ mod runner;
 use std::future::Future;
 
 pub use runner::{Builder, Runner};
+pub use tulipa_executor::debug::{
+    is_debug, set_debug, set_slow_callback_duration, slow_callback_duration,
+};
 pub use tulipa_executor::executor::NestedLoop;
+pub use tulipa_executor::metrics::{Metrics, metrics, try_metrics};
 pub use tulipa_executor::report::{ExceptionContext, ExceptionHandler, ExceptionKind};
+pub use tulipa_executor::unhandled::{PanicPolicy, UnhandledPanic};
 
 /// The reactor: what waits for the operating system.
 ///

@@ -10,6 +10,7 @@ use tulipa_executor::report::{ExceptionContext, ExceptionHandler};
 use tulipa_executor::{Config, Executor};
 use tulipa_reactor::{Choice, Driver};
 
+use crate::runtime::PanicPolicy;
 use crate::runtime::event_loop::Parked;
 
 /// An event loop that runs futures, one after the other. Tasks that a run leaves unfinished go on in the
@@ -56,8 +57,8 @@ impl Runner {
     /// # Panics
     /// - When a loop runs on this thread already: await the future there instead.
     /// - When `future` panics, with its payload.
-    /// - When the operating system refuses to wait; [`try_run`](Runner::try_run) returns that as an
-    ///   error.
+    /// - When the operating system refuses to wait, or the run is ended by an unhandled panic (see
+    ///   [`PanicPolicy::Shutdown`]); [`try_run`](Runner::try_run) returns that as an error.
     #[track_caller]
     pub fn run<F: Future>(&mut self, future: F) -> F::Output {
         match self.try_run(future) {
@@ -71,6 +72,8 @@ impl Runner {
     /// # Errors
     /// - When a loop runs on this thread already: an error with [`NestedLoop`](crate::runtime::NestedLoop) inside.
     /// - What the operating system says when it refuses to wait for events.
+    /// - When an unhandled panic ends the run: an error with [`UnhandledPanic`](crate::runtime::UnhandledPanic)
+    ///   inside.
     ///
     /// The future is dropped then; tasks stay, and another run may be tried.
     ///
@@ -115,7 +118,12 @@ impl fmt::Debug for Runner {
 pub struct Builder {
     reactor: Choice,
     config: Config,
+    /// As the program has set it; otherwise the environment says.
+    debug: Option<bool>,
 }
+
+/// The environment variable that switches debug mode on where the program says nothing.
+const DEBUG: &str = "TULIPA_DEBUG";
 
 impl Builder {
     /// Chooses the reactor: by its name, or one of your own.
@@ -168,12 +176,56 @@ impl Builder {
         self
     }
 
+    /// What follows from a panic that nobody else looks at, once the exception handler was told. Default:
+    /// nothing, the loop goes on.
+    ///
+    /// # Examples
+    /// ```
+    /// use tulipa::runtime::{PanicPolicy, Runner};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut runner = Runner::builder()
+    ///     .on_unhandled(PanicPolicy::Shutdown)
+    ///     # .exception_handler(|_| {})
+    ///     .build()?;
+    /// let error = runner.try_run(async {
+    ///     drop(tulipa::spawn(async { panic!("a bug") }));
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// assert!(error.unwrap_err().to_string().ends_with("panicked: a bug"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "unhandled_panic")]
+    pub fn on_unhandled(mut self, policy: PanicPolicy) -> Builder {
+        self.config.on_unhandled = policy;
+        self
+    }
+
+    /// Whether the loop is in debug mode from the start: polls that take [long](Builder::slow_callback_duration) are reported
+    /// to the exception handler, and so are tasks that are still waiting when the loop closes.
+    ///
+    /// It can be switched in the running loop, with [`set_debug`](crate::runtime::set_debug). Without this call the environment variable
+    /// `TULIPA_DEBUG` switches it on, set to anything but nothing or `0`.
+    #[doc(alias = "PYTHONASYNCIODEBUG")]
+    pub fn debug(mut self, debug: bool) -> Builder {
+        self.debug = Some(debug);
+        self
+    }
+
+    /// How long a poll takes at least to be reported in debug mode. Default: 100 ms. Zero reports all.
+    pub fn slow_callback_duration(mut self, duration: Duration) -> Builder {
+        self.config.slow_callback_duration = duration;
+        self
+    }
+
     /// Makes the runner.
     ///
     /// # Errors
     /// - `InvalidInput`, when no reactor has the name given; the message lists those that exist.
     /// - What the operating system says, when it refuses what the loop needs.
-    pub fn build(self) -> io::Result<Runner> {
+    pub fn build(mut self) -> io::Result<Runner> {
+        self.config.debug = self.debug.unwrap_or_else(is_debug_in_environment);
         let driver = Driver::new(self.reactor)?;
         let executor = Executor::new(Parked::new(Rc::clone(&driver)), self.config);
         Ok(Runner {
@@ -181,4 +233,8 @@ impl Builder {
             driver,
         })
     }
+}
+
+fn is_debug_in_environment() -> bool {
+    std::env::var_os(DEBUG).is_some_and(|value| !value.is_empty() && value != "0")
 }

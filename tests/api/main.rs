@@ -8,7 +8,10 @@ mod support;
 
 mod auto_traits;
 mod cancel;
+mod debug_mode;
+mod dump;
 mod loop_order;
+mod metrics;
 mod misuse;
 mod remote_wakers;
 mod runner;

@@ -68,6 +68,14 @@ impl fmt::Debug for TaskId {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for TaskId {
+    /// As it prints: a number would not survive readers that take numbers for floats.
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 thread_local! {
     static CURRENT: Cell<Option<TaskId>> = const { Cell::new(None) };
 }

@@ -158,8 +158,7 @@ pub fn note_second(label: Label) {
     NOTED.set(if before == 0 { label.0 } else { before | MANY });
 }
 
-/// Forgets what was noted: a poll begins. Before it, futures may have been polled outside of any task, and a
-/// task that has completed may have left something.
+/// Forgets what was noted: by a task that has completed, or by futures that were polled outside of any task.
 #[inline]
 pub fn clear() {
     NOTED.set(0);

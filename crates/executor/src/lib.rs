@@ -8,7 +8,9 @@
 //! - [`park`]: what the executor asks of whoever waits for the operating system.
 //! - [`task`]: the task's block of memory, its wakers and its [`JoinHandle`].
 //! - [`timer`]: the wheel, and [`Sleep`], [`Timeout`], [`Interval`] on it; the pausable clock.
-//! - [`yield_now()`]: giving the others a turn. [`report`]: failures that nobody else looks at.
+//! - [`yield_now()`]: giving the others a turn. [`report`]: failures that nobody else looks at; [`unhandled`]: what
+//!   follows from panics among them.
+//! - Looking inside: [`dump`], all tasks and what they wait for; [`metrics`]; [`debug`], debug mode.
 //! - `core` (private): the state of one loop, and which thread owns it; `inject` (private): what
 //!   other threads send; `ready_queue` (private).
 //!
@@ -17,11 +19,15 @@
 //! dropping wakers is legal on any thread.
 
 pub mod cancel;
+pub mod debug;
+pub mod dump;
 pub mod executor;
+pub mod metrics;
 pub mod park;
 pub mod report;
 pub mod task;
 pub mod timer;
+pub mod unhandled;
 
 mod biased_count;
 mod core;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tulipa_base::TaskId;
 
@@ -25,8 +26,26 @@ pub enum ExceptionKind {
     WakerPanicked,
     /// A listener pauses, because the process or the system has run out of descriptors or memory.
     AcceptPaused,
+    /// In debug mode: a poll took as long as a slow one, and nothing else could run meanwhile.
+    #[doc(alias = "slow_callback_duration")]
+    SlowPoll,
+    /// In debug mode: the loop was closed before the task had ended, and nobody had asked it to end.
+    #[doc(alias = "Task was destroyed but it is pending!")]
+    TaskDropped,
     /// Something else, described by the message.
     Other,
+}
+
+impl ExceptionKind {
+    /// Whether it is a panic that nobody else looks at.
+    pub fn is_panic(self) -> bool {
+        matches!(
+            self,
+            ExceptionKind::TaskPanicked
+                | ExceptionKind::DestructorPanicked
+                | ExceptionKind::WakerPanicked
+        )
+    }
 }
 
 /// A failure, as the exception handler is told of it.
@@ -43,6 +62,22 @@ pub struct ExceptionContext<'a> {
     pub task_name: Option<&'a str>,
     /// Where that task was spawned.
     pub spawned_at: Option<&'static Location<'static>>,
+    /// How long it took, for what is reported because of that.
+    pub duration: Option<Duration>,
+}
+
+impl<'a> ExceptionContext<'a> {
+    /// A failure that is nobody's.
+    pub(crate) fn new(kind: ExceptionKind, message: &'a str) -> ExceptionContext<'a> {
+        ExceptionContext {
+            kind,
+            message,
+            task: None,
+            task_name: None,
+            spawned_at: None,
+            duration: None,
+        }
+    }
 }
 
 impl fmt::Display for ExceptionContext<'_> {
@@ -62,6 +97,8 @@ impl fmt::Display for ExceptionContext<'_> {
             (ExceptionKind::DestructorPanicked, None) => "a destructor panicked",
             (ExceptionKind::WakerPanicked, _) => "woke a waker that panicked",
             (ExceptionKind::AcceptPaused, _) => "paused accepting",
+            (ExceptionKind::SlowPoll, _) => "was slow",
+            (ExceptionKind::TaskDropped, _) => "was dropped unfinished",
             (ExceptionKind::Other, _) => "failed",
         })?;
         write!(f, ": {}", self.message)
@@ -84,14 +121,13 @@ pub fn report(kind: ExceptionKind, message: &str) {
             return core.report_task(kind, task, message);
         }
         let context = ExceptionContext {
-            kind,
-            message,
             task,
-            task_name: None,
-            spawned_at: None,
+            ..ExceptionContext::new(kind, message)
         };
-        core.and_then(|core| core.exception_handler())
-            .tell(&context);
+        match core {
+            Some(core) => core.tell(&context),
+            None => None.tell(&context),
+        }
     });
 }
 
@@ -109,13 +145,10 @@ impl Tell for Option<ExceptionHandler> {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(context))) {
             print(context);
             let message = panic_message(&*payload);
-            print(&ExceptionContext {
-                kind: ExceptionKind::Other,
-                message: &format!("the exception handler panicked: {message}"),
-                task: None,
-                task_name: None,
-                spawned_at: None,
-            });
+            print(&ExceptionContext::new(
+                ExceptionKind::Other,
+                &format!("the exception handler panicked: {message}"),
+            ));
             drop_quietly(payload);
         }
     }

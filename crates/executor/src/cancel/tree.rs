@@ -40,6 +40,8 @@
 //! 2. Nobody else's code (wakers, tasks' destructors) runs while the nodes are borrowed: it is collected
 //!    in [`Effects`] and called after.
 
+mod delivery;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -49,6 +51,8 @@ use slab::Slab;
 
 use crate::cancel::CancelReason;
 use crate::task::{Flags, Task, TaskRef};
+
+pub use delivery::Delivery;
 
 /// Where a node is in its tree's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

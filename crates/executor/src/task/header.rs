@@ -284,7 +284,6 @@ impl TaskRef {
         header.core.get().running.set(Some(self));
         current::set_task_id(Some(header.id));
         budget::start();
-        wait::clear();
         let polled = {
             let waker = waker::borrowed(self);
             let mut cx = Context::from_waker(&waker);
@@ -345,6 +344,7 @@ impl TaskRef {
         let header = self.header();
         let flags = header.flags.get().with(Flags::COMPLETE.with(outcome));
         header.flags.set(flags);
+        wait::clear(); // What its last poll has noted is not the next task's.
         header.core.get().tasks.remove(self);
         if flags.has(Flags::CANCEL.with(Flags::AWAITED)) || header.scopes.get().is_some() {
             self.complete_unusual();

@@ -35,7 +35,7 @@ impl Waits {
         let word = self.0.get();
         // One test where nothing is waited for, the next where it is just a task.
         if noted | word != 0 && (noted != 0 || word & BITS != AWAITED) {
-            self.replace_label(word, noted);
+            self.replace_label(word, wait::take());
         }
     }
 

@@ -57,6 +57,11 @@ impl Timers {
         }
     }
 
+    /// Makes the next turn look at the timers, and so at everything outside, whatever else is ready.
+    pub(crate) fn hurry(&self) {
+        self.has_overdue.set(true);
+    }
+
     /// Whether timers must be looked at in this turn, whatever the clock says.
     #[inline]
     pub(crate) fn has_overdue(&self) -> bool {
