@@ -57,6 +57,11 @@ fn types_cross_threads_only_where_they_should() {
         AbortOnDrop<u8>: false false true;
         JoinError: true true true;
         TaskId: true true true;
+        Task: false false true;
+        Dump: true true true;
+        CallGraph: true true true;
+        tulipa::runtime::Metrics: true true true;
+        tulipa::runtime::UnhandledPanic: true true true;
         tulipa::task::Builder: true true true;
         Instant: true true true;
         Sleep: false false false;

@@ -89,8 +89,9 @@ mod windows {
 
         /// The socket's number.
         #[inline]
+        #[allow(clippy::unnecessary_cast, reason = "of 32 bits where addresses are")]
         pub(crate) fn number(&self) -> u64 {
-            self.0.borrow().as_socket().as_raw_socket()
+            self.0.borrow().as_socket().as_raw_socket() as u64
         }
 
         pub(crate) fn register(&self, driver: &Rc<Driver>) -> io::Result<Registration> {

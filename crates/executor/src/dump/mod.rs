@@ -22,6 +22,9 @@ mod info;
 mod serialize;
 mod tree;
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use std::time::Duration;
 
 use tulipa_base::wait::{Kind, Label};
@@ -46,7 +49,8 @@ pub struct Dump {
 
 /// Looks at all unfinished tasks of the loop that runs on this thread. Outside of a loop there are none.
 ///
-/// It costs about a microsecond for three tasks, and stops the loop for that long.
+/// It stops the loop for less than a microsecond a task: 1,200 to 1,500 instructions among 100,000 tasks. The text
+/// takes four times as long, but it can be made elsewhere: what comes out may be sent to another thread.
 ///
 /// # The text
 /// A dump prints as a tree: tasks are indented under the one that has spawned them, or stand under the loop if that was the loop, or has
