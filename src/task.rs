@@ -27,6 +27,23 @@
 //! assert_eq!(panics.await.unwrap_err().panic_message(), Some("oh no"));
 //! # });
 //! ```
+//!
+//! # Looking inside
+//! Every task knows its name, where it was spawned, what it waits for and for how long. [`dump`] shows them all, at any time
+//! and without a debug build:
+//! ```
+//! # tulipa::run(async {
+//! let sleeper = tulipa::task::Builder::new()
+//!     .name("sleeper")
+//!     .spawn(tulipa::sleep(std::time::Duration::from_secs(5)));
+//! tulipa::yield_now().await;
+//! println!("{}", tulipa::task::dump());
+//! // loop: 2 tasks, 1 running, 1 waiting
+//! // └─ 1 'main', running, polls 2, spawned at src/main.rs:2:1
+//! //    └─ 2 'sleeper', waiting 0ns for a timer in 4.999996s, polls 1, spawned at src/main.rs:5:6
+//! # drop(sleeper);
+//! # });
+//! ```
 
 pub use tulipa_executor::combine::{
     AsCompleted, AsCompletedUntil, Gather, GatherError, GatherSettled, Handles, JoinAll, JoinSet,
@@ -37,6 +54,10 @@ pub use tulipa_executor::context::{
     Context, ContextLocal, InContext, SharedContext, SharedContextLocal,
 };
 pub use tulipa_executor::context_local;
+pub use tulipa_executor::dump::{
+    CallGraph, CallGraphTask, Cancelling, Delivery, Dump, TaskInfo, TaskState, WaitsFor,
+    call_graph, dump,
+};
 pub use tulipa_executor::group::{
     ChildHandle, Failure, FailureCause, GroupClosed, GroupError, Scope, ScopeFuture, TaskGroup,
     TaskGroupFuture, TryScope, TryScopeFuture, scope, task_group, try_scope,

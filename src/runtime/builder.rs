@@ -11,6 +11,7 @@ use tulipa_reactor::termination::Termination;
 use tulipa_reactor::{Choice, Driver};
 
 use crate::blocking::LazyPool;
+use crate::runtime::PanicPolicy;
 use crate::runtime::event_loop::{EventLoop, Parts};
 use crate::runtime::parked::{Parked, Signals};
 use crate::runtime::runner::Runner;
@@ -18,12 +19,14 @@ use crate::runtime::runner::Runner;
 /// Sets up a [`Runner`], or an [`EventLoop`].
 ///
 /// Where the program sets nothing, the environment may: `TULIPA_REACTOR` names the reactor,
-/// `TULIPA_SHUFFLE` is a [seed](Builder::shuffle_seed).
+/// `TULIPA_SHUFFLE` is a [seed](Builder::shuffle_seed), `TULIPA_DEBUG` switches [debug mode](Builder::debug) on.
 #[derive(Debug)]
 #[must_use = "the builder does nothing until `build`"]
 pub struct Builder<Built = Runner> {
     reactor: Choice,
     config: Config,
+    /// As the program has set it; otherwise the environment says.
+    debug: Option<bool>,
     ending: Ending,
     blocking: tulipa_blocking::Config,
     _built: PhantomData<fn() -> Built>,
@@ -34,6 +37,7 @@ impl<Built> Default for Builder<Built> {
         Builder {
             reactor: Choice::default(),
             config: Config::default(),
+            debug: None,
             ending: Ending::default(),
             blocking: tulipa_blocking::Config::default(),
             _built: PhantomData,
@@ -43,6 +47,9 @@ impl<Built> Default for Builder<Built> {
 
 /// The environment variable that shuffles every loop which the program does not.
 const SHUFFLE: &str = "TULIPA_SHUFFLE";
+
+/// The environment variable that switches debug mode on where the program says nothing.
+const DEBUG: &str = "TULIPA_DEBUG";
 
 impl<Built> Builder<Built> {
     /// Chooses the reactor: by its name, or one of your own.
@@ -107,6 +114,49 @@ impl<Built> Builder<Built> {
         self
     }
 
+    /// What follows from a panic that nobody else looks at, once the exception handler was told. Default:
+    /// nothing, the loop goes on.
+    ///
+    /// # Examples
+    /// ```
+    /// use tulipa::runtime::{PanicPolicy, Runner};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut runner = Runner::builder()
+    ///     .on_unhandled(PanicPolicy::Shutdown)
+    ///     # .exception_handler(|_| {})
+    ///     .build()?;
+    /// let error = runner.try_run(async {
+    ///     drop(tulipa::spawn(async { panic!("a bug") }));
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// assert!(error.unwrap_err().to_string().ends_with("panicked: a bug"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "unhandled_panic")]
+    pub fn on_unhandled(mut self, policy: PanicPolicy) -> Builder<Built> {
+        self.config.on_unhandled = policy;
+        self
+    }
+
+    /// Whether the loop is in debug mode from the start: polls that take [long](Builder::slow_callback_duration) are reported
+    /// to the exception handler, and so are tasks that are still waiting when the loop closes.
+    ///
+    /// It can be switched in the running loop, with [`set_debug`](crate::runtime::set_debug). Without this call the environment variable
+    /// `TULIPA_DEBUG` switches it on, set to anything but nothing or `0`.
+    #[doc(alias = "PYTHONASYNCIODEBUG")]
+    pub fn debug(mut self, debug: bool) -> Builder<Built> {
+        self.debug = Some(debug);
+        self
+    }
+
+    /// How long a poll takes at least to be reported in debug mode. Default: 100 ms. Zero reports all.
+    pub fn slow_callback_duration(mut self, duration: Duration) -> Builder<Built> {
+        self.config.slow_callback_duration = duration;
+        self
+    }
+
     /// Cancels the main future of a run at the first Ctrl-C (SIGINT), so that it can clean up, and ends the process at
     /// once, with exit code 130, at the second. Default: off, but on in [`#[tulipa::main]`](crate::main).
     ///
@@ -149,6 +199,7 @@ impl<Built> Builder<Built> {
         if self.config.shuffle_seed.is_none() {
             self.config.shuffle_seed = seed_from_environment()?;
         }
+        self.config.debug = self.debug.unwrap_or_else(is_debug_in_environment);
         let driver = Driver::new(self.reactor)?;
         let signals = Rc::new(Signals::default());
         let parked = Parked::new(Rc::clone(&driver), Rc::clone(&signals));
@@ -222,4 +273,8 @@ fn seed_from_environment() -> io::Result<Option<u64>> {
             format!("{SHUFFLE} is to be a number from 0 to 2^64 - 1, not '{text}'"),
         )),
     }
+}
+
+fn is_debug_in_environment() -> bool {
+    std::env::var_os(DEBUG).is_some_and(|value| !value.is_empty() && value != "0")
 }

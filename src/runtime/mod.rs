@@ -22,13 +22,18 @@ pub use runner::Runner;
 pub use tulipa_executor::callback::{
     CancelOnDrop, Handle, TimerCancelOnDrop, TimerHandle, call_at, call_later, call_soon,
 };
+pub use tulipa_executor::debug::{
+    is_debug, set_debug, set_slow_callback_duration, slow_callback_duration,
+};
 pub use tulipa_executor::executor::{MainCancelled, NestedLoop};
 pub use tulipa_executor::loop_ref::{LoopClosed, LoopRef};
+pub use tulipa_executor::metrics::{Metrics, metrics, try_metrics};
 pub use tulipa_executor::promise::{AlreadySet, CallbackId, Promise, PromiseError, PromiseWait};
 pub use tulipa_executor::remote::{RemoteCall, RemoteHandle, RemoteTask};
 pub use tulipa_executor::report::{ExceptionContext, ExceptionHandler, ExceptionKind};
 pub use tulipa_executor::shutdown::{ShutdownReport, StuckTask, exit};
 pub use tulipa_executor::stop::{Stopped, StoppedEarly, Turn};
+pub use tulipa_executor::unhandled::{PanicPolicy, UnhandledPanic};
 pub use tulipa_reactor::termination::Termination;
 
 /// The reactor: what waits for the operating system.

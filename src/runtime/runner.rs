@@ -57,9 +57,9 @@ impl Runner {
     /// # Panics
     /// - When a loop runs on this thread already: await the future there instead.
     /// - When `future` panics, with its payload.
-    /// - When the loop is [stopped](crate::runtime::LoopRef::stop) before `future` is complete.
-    /// - When the operating system refuses to wait; [`try_run`](Runner::try_run) returns that as an
-    ///   error.
+    /// - When the loop is [stopped](crate::runtime::LoopRef::stop) before `future` is complete, or the future is cancelled.
+    /// - When the operating system refuses to wait, or the run is ended by an unhandled panic (see
+    ///   [`PanicPolicy::Shutdown`]); [`try_run`](Runner::try_run) returns that as an error.
     #[track_caller]
     pub fn run<F: Future>(&mut self, future: F) -> F::Output {
         match self.try_run(future) {
@@ -77,6 +77,8 @@ impl Runner {
     /// - When the main future was cancelled, by a signal or by whoever holds its [task](crate::task::Task): an error with
     ///   [`MainCancelled`](crate::runtime::MainCancelled) inside.
     /// - What the operating system says when it refuses to wait for events.
+    /// - When an unhandled panic ends the run: an error with [`UnhandledPanic`](crate::runtime::UnhandledPanic)
+    ///   inside.
     ///
     /// The future is dropped then; tasks stay, and another run may be tried.
     ///

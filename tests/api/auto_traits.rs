@@ -96,6 +96,10 @@ fn types_cross_threads_only_where_they_should() {
         TryJoinAll<Never, u8>: true true true;
         Race<Never>: true true true;
         StaggeredRace<std::iter::Empty<Never>, u8>: false false false;
+        Dump: true true true;
+        CallGraph: true true true;
+        tulipa::runtime::Metrics: true true true;
+        tulipa::runtime::UnhandledPanic: true true true;
         Instant: true true true;
         Sleep: false false false;
         Timeout<Never>: false false false;

@@ -441,6 +441,36 @@ async fn a_task_that_awaits_itself_gets_an_error() {
     assert!(error.is_deadlock(), "{error}");
 }
 
+/// Two tasks that await each other for ever are cancelled all the same, from either end.
+#[tulipa::test]
+async fn a_circle_of_awaits_is_cancelled() {
+    type Place = Rc<RefCell<Option<tulipa::task::JoinHandle<()>>>>;
+    for in_a_scope in [false, true] {
+        let places: [Place; 2] = Default::default();
+        let tasks = [0, 1].map(|number| {
+            let place = places[1 - number].clone();
+            spawn(async move {
+                let other = place.take().unwrap();
+                if in_a_scope {
+                    let _ = tulipa::timeout(Duration::MAX, other).await;
+                } else {
+                    let _ = other.await;
+                }
+            })
+        });
+        let references = [tasks[0].task(), tasks[1].task()];
+        for (place, task) in places.iter().zip(tasks) {
+            *place.borrow_mut() = Some(task);
+        }
+        yield_now().await;
+        assert!(references[0].cancel());
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        assert!(references.iter().all(|it| it.is_finished()));
+    }
+}
+
 /// A chain of a hundred thousand tasks that await each other is cancelled from one end to the other without a
 /// deep stack.
 #[tulipa::test]

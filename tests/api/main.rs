@@ -13,6 +13,8 @@ mod cancel;
 mod context;
 #[cfg(unix)]
 mod ctrl_c;
+mod debug_mode;
+mod dump;
 mod eager;
 #[cfg(unix)]
 mod embedding;
@@ -24,6 +26,7 @@ mod groups;
 mod join_and_select;
 mod join_set;
 mod loop_order;
+mod metrics;
 mod misuse;
 mod promise;
 mod remote_handle;

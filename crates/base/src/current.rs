@@ -43,6 +43,14 @@ impl TaskId {
         TaskId(NonZeroU64::new(bits & !SEQUENCE_MASK | sequence).unwrap_or(NonZeroU64::MIN))
     }
 
+    /// The id whose lower 56 bits are those of `bits`, in a loop with a number near that of this one's loop: what a
+    /// wait label keeps of an id.
+    pub fn with_lower_bits(self, bits: u64) -> TaskId {
+        const MASK: u64 = (1 << 56) - 1;
+        let bits = self.0.get() & !MASK | bits & MASK;
+        TaskId(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
+    }
+
     /// The id as a number, for logs.
     #[inline]
     pub fn as_u64(self) -> u64 {
@@ -63,6 +71,14 @@ impl fmt::Display for TaskId {
 impl fmt::Debug for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TaskId({self})")
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for TaskId {
+    /// As it prints: a number would not survive readers that take numbers for floats.
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -92,5 +108,12 @@ mod tests {
         assert_eq!(TaskId::new(2, 17).to_string(), "2:17");
         assert_eq!(format!("{:?}", TaskId::new(1, 3)), "TaskId(3)");
         assert_eq!(size_of::<Option<TaskId>>(), 8);
+    }
+
+    #[test]
+    fn an_id_is_found_again_from_what_a_label_keeps() {
+        let (one, other) = (TaskId::new(0x1234, 5), TaskId::new(0x1233, 6));
+        assert_eq!(one.with_lower_bits(other.as_u64()), other);
+        assert_eq!(one.with_lower_bits(other.as_u64() & ((1 << 56) - 1)), other);
     }
 }

@@ -9,6 +9,7 @@
 pub mod budget;
 pub mod clock;
 pub mod current;
+pub mod resource;
 pub mod wait;
 
 pub use clock::Instant;

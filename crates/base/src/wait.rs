@@ -5,13 +5,21 @@
 //! and keeps it with the task, so that a dump can tell without polling anything again. A label is one
 //! word of plain data: noting one costs a few instructions.
 //!
+//! # Order
+//! Of several notes in one poll the last is kept: what was noted before it may belong to a branch that was
+//! dropped since. A limit around another future, a timeout's deadline, comes [second](note_second): the
+//! task then waits for a socket, and for something else too, and not the other way round. A future that drops what
+//! it has just polled and completes [takes back](restore) what that has noted.
+//!
+//! Combinators that poll only those of their parts which were woken leave what was polled last. Such a leaf
+//! knows, if it looks, that its waker is not the task's own, and notes itself as [one of many](Label::beside_others).
+//!
 //! # Layout
 //! Bit 0 is clear (the executor uses it for a word of its own in the same place); bit 1 says that more
-//! than one thing was noted in the poll, of which this is the first; bits 2 to 7 the [`Kind`]; the upper 56 bits
+//! than one thing was noted in the poll; bits 2 to 7 the [`Kind`]; the upper 56 bits
 //! what the kind says.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use crate::clock::Instant;
 
@@ -29,7 +37,8 @@ pub struct Label(u64);
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A timer; the payload is its deadline in microseconds.
+    /// A timer; the payload is its deadline in units of 256 ns, which is what remains of an instant
+    /// when the lowest byte is used for the kind.
     Timer = 1,
     /// A descriptor becoming readable; the payload is its number.
     Readable = 2,
@@ -45,12 +54,14 @@ pub enum Kind {
     Resource = 7,
     /// Nothing: it was cancelled, and waits for whoever asked to drop it.
     Cancelled = 8,
-    /// The end of a task; the payload is the lower 48 bits of its id.
+    /// The end of a task; the payload is the lower 56 bits of its id.
     Join = 9,
+    /// A token being cancelled.
+    Token = 10,
 }
 
 impl Kind {
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 10] = [
         Kind::Timer,
         Kind::Readable,
         Kind::Writable,
@@ -60,6 +71,7 @@ impl Kind {
         Kind::Resource,
         Kind::Cancelled,
         Kind::Join,
+        Kind::Token,
     ];
 }
 
@@ -73,7 +85,13 @@ impl Label {
     /// The label of a timer.
     #[inline]
     pub const fn timer(deadline: Instant) -> Label {
-        Label::new(Kind::Timer, deadline.as_nanos() / 1000)
+        Label::new(Kind::Timer, deadline.as_nanos() >> PAYLOAD_SHIFT)
+    }
+
+    /// The same label, which says that other things are waited for as well.
+    #[inline]
+    pub const fn beside_others(self) -> Label {
+        Label(self.0 | MANY)
     }
 
     /// The word, which is never zero.
@@ -104,10 +122,15 @@ impl Label {
         self.0 >> PAYLOAD_SHIFT
     }
 
-    /// The deadline of a timer, rounded down to a microsecond.
+    /// The deadline of a timer, rounded down to 256 ns, but for the one that never comes.
     pub fn deadline(self) -> Option<Instant> {
-        (self.kind() == Kind::Timer)
-            .then(|| Instant::from_nanos(0) + Duration::from_micros(self.payload()))
+        if self.kind() != Kind::Timer {
+            return None;
+        }
+        if self.payload() == Instant::FAR_FUTURE.as_nanos() >> PAYLOAD_SHIFT {
+            return Some(Instant::FAR_FUTURE);
+        }
+        Some(Instant::from_nanos(self.payload() << PAYLOAD_SHIFT))
     }
 
     /// Whether other things are waited for as well.
@@ -121,17 +144,36 @@ thread_local! {
     static NOTED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Notes what the running task waits for. The first of several is kept.
+/// Notes what the running task waits for. The last of several is kept.
 #[inline]
 pub fn note(label: Label) {
+    let many = if NOTED.get() == 0 { 0 } else { MANY };
+    NOTED.set(label.0 | many);
+}
+
+/// Notes what the running task waits for beside something more telling, which is kept if there is any.
+#[inline]
+pub fn note_second(label: Label) {
     let before = NOTED.get();
     NOTED.set(if before == 0 { label.0 } else { before | MANY });
+}
+
+/// Forgets what was noted: by a task that has completed, or by futures that were polled outside of any task.
+#[inline]
+pub fn clear() {
+    NOTED.set(0);
 }
 
 /// What was noted since the last [`take`], as a word; zero for nothing.
 #[inline]
 pub fn noted() -> u64 {
     NOTED.get()
+}
+
+/// Goes back to what was [noted] before.
+#[inline]
+pub fn restore(noted: u64) {
+    NOTED.set(noted);
 }
 
 /// Takes what was noted since the last call, as a word; zero for nothing.
@@ -151,20 +193,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_label_of_a_poll_is_kept_and_the_others_are_counted_in() {
+    fn the_last_label_of_a_poll_is_kept_limits_come_second_and_the_others_are_counted_in() {
         assert_eq!(take(), 0);
-        let deadline = Instant::from_nanos(5_000_000);
+        let deadline = Instant::from_nanos(256 * 5_000_000);
         note(Label::timer(deadline));
         let word = take();
         let label = Label::from_u64(word).unwrap();
         assert_eq!(label.deadline(), Some(deadline));
         assert!(!label.is_one_of_many());
 
+        note_second(Label::timer(deadline));
         note(Label::new(Kind::Readable, 7));
-        note(Label::timer(deadline));
+        let before = noted();
+        note_second(Label::timer(deadline));
+        note(Label::new(Kind::Writable, 7));
+        restore(before);
         let label = Label::from_u64(take()).unwrap();
         assert_eq!((label.kind(), label.payload()), (Kind::Readable, 7));
         assert!(label.is_one_of_many());
+
+        note(Label::new(Kind::Join, 3).beside_others());
+        assert!(Label::from_u64(noted()).unwrap().is_one_of_many());
+        clear();
+        assert_eq!(take(), 0);
+    }
+
+    #[test]
+    fn deadlines_lose_less_than_256_ns_and_never_stays_never() {
+        for ns in [0, 255, 256, 1 << 61, (1 << 61) + 1_000] {
+            let deadline = Label::timer(Instant::from_nanos(ns)).deadline().unwrap();
+            assert!((0..256).contains(&(ns - deadline.as_nanos())), "{ns}");
+        }
+        let never = Label::timer(Instant::FAR_FUTURE);
+        assert_eq!(never.deadline(), Some(Instant::FAR_FUTURE));
+        assert_eq!(Label::new(Kind::Readable, 1).deadline(), None);
     }
 
     #[test]

@@ -25,20 +25,24 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tulipa_base::{Instant, TaskId};
 
 use crate::biased_count::{BiasedCount, Release};
 use crate::cancel::{Limit, Spot, Tree};
 use crate::context::Context;
+use crate::debug::Debug;
 use crate::inject::Inject;
+use crate::metrics::Counters;
 use crate::ready_queue::ReadyQueue;
 use crate::report::{
     self, ExceptionContext, ExceptionHandler, ExceptionKind, Tell, drop_quietly, panic_message,
 };
 use crate::shim::Cell;
-use crate::task::{Flags, Pool, Registry, TaskRef};
+use crate::task::{Flags, Pool, Registry, Task, TaskRef};
 use crate::timer::Timers;
+use crate::unhandled::{Follow, Unhandled};
 
 pub(crate) struct Core {
     owner: ThreadId,
@@ -54,7 +58,7 @@ pub(crate) struct Core {
     pub(crate) exit_code: Cell<Option<i32>>,
     /// Tasks that panicked; wraps.
     pub(crate) panics: Cell<usize>,
-    /// Milliseconds on the machine's clock when the loop last looked at it; wraps after 49 days.
+    /// Milliseconds on the loop's clock when it was last looked at; wraps after 49 days.
     coarse_ms: Cell<u32>,
     /// Where in its task's tree the running code is.
     pub(crate) spot: Cell<Spot>,
@@ -76,6 +80,9 @@ pub(crate) struct Core {
     was_left_by_fork: Cell<bool>,
     spawned_while_closing: Cell<usize>,
     handler: std::cell::RefCell<Option<ExceptionHandler>>,
+    pub(crate) unhandled: Unhandled,
+    pub(crate) debug: Debug,
+    pub(crate) counters: Counters,
     pub(crate) inject: Inject,
     blocks: BiasedCount,
     #[cfg(loom)]
@@ -88,6 +95,8 @@ impl Core {
         inject: Inject,
         timers: Timers,
         handler: Option<ExceptionHandler>,
+        unhandled: Unhandled,
+        debug: Debug,
     ) -> CorePtr {
         static LOOPS: AtomicU16 = AtomicU16::new(1);
         let core = Box::new(Core {
@@ -114,6 +123,9 @@ impl Core {
             was_left_by_fork: Cell::new(false),
             spawned_while_closing: Cell::new(0),
             handler: std::cell::RefCell::new(handler),
+            unhandled,
+            debug,
+            counters: Counters::new(),
             inject,
             blocks: BiasedCount::new(),
             #[cfg(loom)]
@@ -134,6 +146,11 @@ impl Core {
         let running = self.running.get()?;
         let is_callback = running.header().flags.get().has(Flags::CALLBACK);
         (!is_callback).then_some(running)
+    }
+
+    /// Tasks that were ever spawned.
+    pub(crate) fn spawned(&self) -> u64 {
+        self.next_sequence.get().wrapping_sub(1)
     }
 
     /// See the field.
@@ -244,27 +261,46 @@ impl Core {
     /// Tells the handler of a panic in the code of `task`, which may be a callback.
     #[cold]
     pub(crate) fn report_task(&self, kind: ExceptionKind, task: TaskRef, message: &str) {
+        self.report_task_with(kind, task, message, None);
+    }
+
+    /// The same, with how long it took.
+    #[cold]
+    pub(crate) fn report_task_with(
+        &self,
+        kind: ExceptionKind,
+        task: TaskRef,
+        message: &str,
+        duration: Option<Duration>,
+    ) {
         let header = task.header();
         if header.flags.get().has(Flags::CALLBACK) {
-            return self.exception_handler().tell(&ExceptionContext {
-                kind,
-                message,
-                task: None,
-                task_name: None,
-                spawned_at: None,
+            return self.tell(&ExceptionContext {
                 registered_at: Some(header.spawned_at),
+                duration,
+                ..ExceptionContext::new(kind, message)
             });
         }
         header.with_name(|task_name| {
-            self.exception_handler().tell(&ExceptionContext {
-                kind,
-                message,
+            self.tell(&ExceptionContext {
                 task: Some(header.id),
                 task_name,
                 spawned_at: Some(header.spawned_at),
-                registered_at: None,
+                duration,
+                ..ExceptionContext::new(kind, message)
             });
         });
+    }
+
+    /// Tells the handler of a failure, and does what the policy says.
+    #[cold]
+    pub(crate) fn tell(&self, context: &ExceptionContext<'_>) {
+        self.exception_handler().tell(context);
+        match self.unhandled.follow(context) {
+            Follow::Nothing => {}
+            // It is looked at where the loop looks outside, so that busy turns need not test for it.
+            Follow::EndRun => self.timers.hurry(),
+        }
     }
 
     /// Ends the loop: drops every task, oldest first, then the callbacks, uncalled: those of timers, those
@@ -272,6 +308,9 @@ impl Core {
     /// that destructors may use the loop.
     pub(crate) fn close(&self) {
         self.is_closing.set(true);
+        if self.debug.is_on() {
+            self.report_unfinished();
+        }
         let limit = self.tasks.len().saturating_mul(4).max(SPAWNS_WHILE_CLOSING);
         // Callbacks, wakers and the handler are anyone's code too, and may spawn when they are dropped.
         loop {
@@ -302,6 +341,14 @@ impl Core {
     fn empty_ready_queue(&self) {
         while let Some(task) = self.ready.pop_front() {
             task.unschedule();
+        }
+    }
+
+    /// Reports every task that is about to be dropped. The handler is anyone's code: it may end some of them.
+    fn report_unfinished(&self) {
+        let tasks: Vec<_> = self.tasks.iter().map(Task::new).collect();
+        for task in tasks.iter().filter(|task| !task.is_finished()) {
+            self.report_dropped(task.task_ref());
         }
     }
 

@@ -11,14 +11,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tulipa_base::clock::{self, View};
-use tulipa_base::{Instant, TaskId, budget, current};
+use tulipa_base::{Instant, TaskId, budget, current, wait};
 
 use crate::callback;
 use crate::cancel::CancelReason;
 use crate::core::{self, Core, CorePtr, Enter};
+use crate::debug::{Debug, SLOW_CALLBACK_DURATION};
+use crate::dump::Dump;
 use crate::inject::{Inject, Message};
 use crate::interrupt::Interrupter;
 use crate::loop_ref::LoopRef;
+use crate::metrics::Metrics;
 use crate::park::{Park, Wait};
 use crate::report::{self, ExceptionHandler, ExceptionKind, drop_quietly, panic_message};
 use crate::shuffle::Shuffle;
@@ -26,6 +29,7 @@ use crate::shutdown::{self, Canceller, ShutdownReport};
 use crate::stop::{Stopped, StoppedEarly, Turn};
 use crate::task::{Extras, Flags, JoinHandle, RootFuture, RootState, TaskRef, spawn_on};
 use crate::timer::Timers;
+use crate::unhandled::{PanicPolicy, Unhandled};
 
 /// How an executor shares its time. The defaults suit most programs.
 #[derive(Clone)]
@@ -52,6 +56,12 @@ pub struct Config {
     pub shuffle_seed: Option<u64>,
     /// Hears of failures that nobody else looks at. Default: a line on standard error.
     pub exception_handler: Option<ExceptionHandler>,
+    /// What follows from a panic that nobody else looks at. Default: nothing more than the report.
+    pub on_unhandled: PanicPolicy,
+    /// Whether the loop is in [debug mode](crate::debug) from the start.
+    pub debug: bool,
+    /// How long a poll takes at least to be reported in debug mode. Default: 100 ms.
+    pub slow_callback_duration: Duration,
 }
 
 /// How many polls go by between two looks at the clock in a busy loop. A reading costs 30 ns, so
@@ -68,6 +78,9 @@ impl Default for Config {
             start_paused: false,
             shuffle_seed: None,
             exception_handler: None,
+            on_unhandled: PanicPolicy::Report,
+            debug: false,
+            slow_callback_duration: SLOW_CALLBACK_DURATION,
         }
     }
 }
@@ -80,6 +93,9 @@ impl fmt::Debug for Config {
             .field("timer_gap", &self.timer_gap)
             .field("start_paused", &self.start_paused)
             .field("shuffle_seed", &self.shuffle_seed)
+            .field("on_unhandled", &self.on_unhandled)
+            .field("debug", &self.debug)
+            .field("slow_callback_duration", &self.slow_callback_duration)
             .finish_non_exhaustive()
     }
 }
@@ -93,8 +109,9 @@ pub struct Executor<P: Park> {
     park: std::cell::RefCell<P>,
     polls_per_park: usize,
     time_per_park: Duration,
-    /// Polls left until a busy loop looks at the clock, or asks the reactor.
-    polls_left: Cell<usize>,
+    /// How many polls the loop will have made when it looks at the clock, or asks the reactor, though it is
+    /// busy.
+    polls_until: Cell<u64>,
     /// Polls since the reactor was asked, counted at each look at the clock.
     polls_since_park: Cell<usize>,
     /// When the reactor was asked last; unknown until the first look at the clock after that.
@@ -120,12 +137,20 @@ impl<P: Park> Executor<P> {
             View::REAL
         };
         let timers = Timers::new(now, config.timer_gap, view);
+        let core = Core::allocate(
+            inject,
+            timers,
+            config.exception_handler,
+            Unhandled::new(config.on_unhandled),
+            Debug::new(config.debug, config.slow_callback_duration),
+        );
+        core.get().set_coarse(now);
         Executor {
-            core: Core::allocate(inject, timers, config.exception_handler),
+            core,
             park: std::cell::RefCell::new(park),
             polls_per_park: config.polls_per_park.max(1) as usize,
             time_per_park: config.time_per_park,
-            polls_left: Cell::new(0),
+            polls_until: Cell::new(0),
             polls_since_park: Cell::new(0),
             last_park: Cell::new(None),
             spare: Cell::new(Vec::new()),
@@ -142,6 +167,8 @@ impl<P: Park> Executor<P> {
     /// - What [`Park::park`] says, when the operating system refuses to wait.
     /// - An error with [`StoppedEarly`] inside, when the loop was [stopped](LoopRef::stop) first. The
     ///   future is dropped then.
+    /// - An error with [`UnhandledPanic`](crate::unhandled::UnhandledPanic) inside, if the
+    ///   [policy](Config::on_unhandled) is to end the run.
     ///
     /// # Panics
     /// - When a loop runs on this thread already; [`Executor::ensure_no_loop`] says so instead.
@@ -169,6 +196,9 @@ impl<P: Park> Executor<P> {
                 Poll::Pending => unreachable!("the root task is finished"),
             }
         };
+        if outcome.is_ok() {
+            self.ensure_no_panic()?;
+        }
         match outcome {
             Ok(()) => Ok(state
                 .output
@@ -354,6 +384,22 @@ impl<P: Park> Executor<P> {
         }
     }
 
+    /// Looks at all unfinished tasks of this loop. See [`dump`](crate::dump::dump).
+    pub fn dump(&self) -> Dump {
+        match core::current() {
+            Some(core) if core == self.core => core.get().dump(),
+            _ => {
+                let _entered = Entered::new(self.core); // So that the time is this loop's.
+                self.core.get().dump()
+            }
+        }
+    }
+
+    /// Numbers about this loop.
+    pub fn metrics(&self) -> Metrics {
+        self.core.get().metrics()
+    }
+
     /// Unfinished tasks.
     pub fn task_count(&self) -> usize {
         self.core.get().tasks.len()
@@ -383,7 +429,7 @@ impl<P: Park> Executor<P> {
             self.single.set(Single::Next(Some(Duration::ZERO)));
         }
         if !matches!(self.single.get(), Single::No) {
-            self.polls_left.set(0); // So that it looks outside.
+            self.polls_until.set(0); // So that it looks outside.
         }
         let never = crate::shim::Cell::new(Flags::NONE);
         let flags = task.map_or(&never, |task| &task.header().flags);
@@ -415,7 +461,7 @@ impl<P: Park> Executor<P> {
         // Stages 1 to 4 look outside of the tasks. A loop that is busy with tasks skips them until its
         // budget is used up, another thread sends something, or a timer is set that is due already.
         let is_busy = !core.ready.is_empty()
-            && self.polls_left.get() > 0
+            && self.has_polls_left()
             && !core.inject.is_pending()
             && !core.timers.has_overdue();
         if !is_busy {
@@ -432,14 +478,17 @@ impl<P: Park> Executor<P> {
         // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile runs
         //    in the next turn.
         let snapshot = core.ready.len();
-        for _ in 0..snapshot {
-            match core.ready.pop_front() {
-                Some(task) => task.run(),
-                None => break,
+        if core.debug.is_on() {
+            core.run_watched(snapshot);
+        } else {
+            for _ in 0..snapshot {
+                match core.ready.pop_front() {
+                    Some(task) => task.run(),
+                    None => break,
+                }
             }
         }
-        self.polls_left
-            .set(self.polls_left.get().saturating_sub(snapshot));
+        core.counters.count_turn(snapshot);
     }
 
     /// Stages 1 to 4 of a turn, unless the one before was to be the last.
@@ -460,9 +509,28 @@ impl<P: Park> Executor<P> {
         }
         if limit.is_one() || self.shuffle.is_some() {
             // The next turn looks outside too: for its end, and to be shuffled.
-            self.polls_left.set(0);
+            self.polls_until.set(0);
         }
         result.map_err(Interrupt::Failure)
+    }
+
+    /// Whether a busy loop need not look outside yet.
+    #[inline]
+    fn has_polls_left(&self) -> bool {
+        self.core.get().counters.polls.get() < self.polls_until.get()
+    }
+
+    fn grant_polls(&self, polls: usize) {
+        let now = self.core.get().counters.polls.get();
+        self.polls_until.set(now + polls as u64);
+    }
+
+    /// Fails if a panic is to end the run.
+    fn ensure_no_panic(&self) -> io::Result<()> {
+        match self.core.get().unhandled.take() {
+            None => Ok(()),
+            Some(panic) => Err(io::Error::other(panic)),
+        }
     }
 
     /// Stages 1 to 4 of a turn.
@@ -472,6 +540,8 @@ impl<P: Park> Executor<P> {
         core.running.set(None);
         current::set_task_id(None);
         budget::end();
+        wait::clear();
+        self.ensure_no_panic()?;
 
         // 1. Take what other threads sent.
         if core.inject.is_pending() {
@@ -492,6 +562,7 @@ impl<P: Park> Executor<P> {
             if is_idle {
                 core.pool.trim();
             }
+            core.counters.count_park();
             self.park(wait)?;
             let found_nothing = core.ready.is_empty() && !core.inject.is_pending();
             if is_idle && found_nothing && wait == Wait::Poll && !core.is_stopping() {
@@ -499,6 +570,9 @@ impl<P: Park> Executor<P> {
             }
             self.renew_budget();
             look_at_timers |= !core.timers.is_empty();
+            if !look_at_timers {
+                core.set_coarse(Instant::coarse_now());
+            }
         }
 
         // 4. Expire the timers that are due.
@@ -526,6 +600,7 @@ impl<P: Park> Executor<P> {
     #[cold]
     fn take_messages(&self, core: &Core) {
         let mut messages = core.inject.take(self.spare.take());
+        core.counters.count_remote_wakes(messages.len());
         for message in messages.drain(..) {
             match message {
                 Message::Wake(wake) => wake.deliver(),
@@ -545,7 +620,7 @@ impl<P: Park> Executor<P> {
     /// Whether a busy loop must ask the reactor now. If not, it gets polls for another look at the
     /// clock.
     fn is_budget_spent(&self) -> bool {
-        if self.polls_left.get() > 0 {
+        if self.has_polls_left() {
             return false; // It looks outside for another reason.
         }
         let since_park = self.polls_since_park.get() + CLOCK_INTERVAL;
@@ -553,10 +628,9 @@ impl<P: Park> Executor<P> {
         if since_park >= self.polls_per_park {
             return true;
         }
-        self.polls_left
-            .set(CLOCK_INTERVAL.min(self.polls_per_park - since_park));
+        self.grant_polls(CLOCK_INTERVAL.min(self.polls_per_park - since_park));
         let now = Instant::machine_now();
-        self.core.get().set_coarse(now);
+        self.core.get().set_coarse(now.as_seen_here());
         match self.last_park.get() {
             Some(last_park) => now - last_park >= self.time_per_park,
             None => {
@@ -567,7 +641,7 @@ impl<P: Park> Executor<P> {
     }
 
     fn renew_budget(&self) {
-        self.polls_left.set(CLOCK_INTERVAL.min(self.polls_per_park));
+        self.grant_polls(CLOCK_INTERVAL.min(self.polls_per_park));
         self.polls_since_park.set(0);
         self.last_park.set(None);
     }

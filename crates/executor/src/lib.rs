@@ -12,7 +12,9 @@
 //! - [`promise`]: a value that is set once and awaited by many.
 //! - [`combine`]: waiting for several futures, or several tasks.
 //! - [`timer`]: the wheel, and [`Sleep`], [`Timeout`], [`Interval`] on it; the pausable clock.
-//! - [`yield_now()`]: giving the others a turn. [`report`]: failures that nobody else looks at.
+//! - [`yield_now()`]: giving the others a turn. [`report`]: failures that nobody else looks at; [`unhandled`]: what
+//!   follows from panics among them.
+//! - Looking inside: [`dump`], all tasks and what they wait for; [`metrics`]; [`debug`], debug mode.
 //! - `core` (private): the state of one loop, and which thread owns it; `inject` (private): what
 //!   other threads send; `ready_queue` and `shuffle` (private).
 //!
@@ -24,10 +26,13 @@ pub mod callback;
 pub mod cancel;
 pub mod combine;
 pub mod context;
+pub mod debug;
+pub mod dump;
 pub mod executor;
 pub mod group;
 pub mod interrupt;
 pub mod loop_ref;
+pub mod metrics;
 pub mod park;
 pub mod promise;
 pub mod remote;
@@ -36,6 +41,7 @@ pub mod shutdown;
 pub mod stop;
 pub mod task;
 pub mod timer;
+pub mod unhandled;
 
 mod biased_count;
 mod core;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tulipa_base::TaskId;
 
@@ -29,8 +30,26 @@ pub enum ExceptionKind {
     AcceptPaused,
     /// A task has not ended within the grace period when the loop was shut down.
     ShutdownStuck,
+    /// In debug mode: a poll took as long as a slow one, and nothing else could run meanwhile.
+    #[doc(alias = "slow_callback_duration")]
+    SlowPoll,
+    /// In debug mode: the loop was closed before the task had ended, and nobody had asked it to end.
+    #[doc(alias = "Task was destroyed but it is pending!")]
+    TaskDropped,
     /// Something else, described by the message.
     Other,
+}
+
+impl ExceptionKind {
+    /// Whether it is a panic that nobody else looks at.
+    pub fn is_panic(self) -> bool {
+        matches!(
+            self,
+            ExceptionKind::TaskPanicked
+                | ExceptionKind::DestructorPanicked
+                | ExceptionKind::WakerPanicked
+        )
+    }
 }
 
 /// A failure, as the exception handler is told of it.
@@ -49,6 +68,23 @@ pub struct ExceptionContext<'a> {
     pub spawned_at: Option<&'static Location<'static>>,
     /// Where the callback was registered, if it happened to one.
     pub registered_at: Option<&'static Location<'static>>,
+    /// How long it took, for what is reported because of that.
+    pub duration: Option<Duration>,
+}
+
+impl<'a> ExceptionContext<'a> {
+    /// A failure that is nobody's.
+    pub(crate) fn new(kind: ExceptionKind, message: &'a str) -> ExceptionContext<'a> {
+        ExceptionContext {
+            kind,
+            message,
+            task: None,
+            task_name: None,
+            spawned_at: None,
+            registered_at: None,
+            duration: None,
+        }
+    }
 }
 
 impl fmt::Display for ExceptionContext<'_> {
@@ -73,6 +109,8 @@ impl fmt::Display for ExceptionContext<'_> {
             ExceptionKind::WakerPanicked => "woke a waker that panicked",
             ExceptionKind::AcceptPaused => "paused accepting",
             ExceptionKind::ShutdownStuck => "is stuck",
+            ExceptionKind::SlowPoll => "was slow",
+            ExceptionKind::TaskDropped => "was dropped unfinished",
             ExceptionKind::Other => "failed",
         })?;
         write!(f, ": {}", self.message)
@@ -95,15 +133,13 @@ pub fn report(kind: ExceptionKind, message: &str) {
             return core.report_task(kind, task, message);
         }
         let context = ExceptionContext {
-            kind,
-            message,
             task,
-            task_name: None,
-            spawned_at: None,
-            registered_at: None,
+            ..ExceptionContext::new(kind, message)
         };
-        core.and_then(|core| core.exception_handler())
-            .tell(&context);
+        match core {
+            Some(core) => core.tell(&context),
+            None => None.tell(&context),
+        }
     });
 }
 
@@ -121,14 +157,10 @@ impl Tell for Option<ExceptionHandler> {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(context))) {
             print(context);
             let message = panic_message(&*payload);
-            print(&ExceptionContext {
-                kind: ExceptionKind::Other,
-                message: &format!("the exception handler panicked: {message}"),
-                task: None,
-                task_name: None,
-                spawned_at: None,
-                registered_at: None,
-            });
+            print(&ExceptionContext::new(
+                ExceptionKind::Other,
+                &format!("the exception handler panicked: {message}"),
+            ));
             drop_quietly(payload);
         }
     }

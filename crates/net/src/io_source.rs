@@ -13,11 +13,13 @@
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use tulipa_base::budget;
+use tulipa_base::wait::{self, Kind, Label};
 use tulipa_reactor::{Direction, Driver, Registration};
 
 use crate::socket_cell::{Socket, SocketCell};
@@ -78,6 +80,7 @@ impl<S: Socket> IoSource<S> {
             }
             if registration.poll_ready(direction, cx)?.is_pending() {
                 budget::refund();
+                self.note(direction);
                 return Poll::Pending;
             }
         }
@@ -136,7 +139,15 @@ impl<S: Socket> IoSource<S> {
                 && !registration.is_ready(direction)
             {
                 budget::refund();
-                registration.ready_shared(direction).await?;
+                let mut ready = pin!(registration.ready_shared(direction));
+                poll_fn(|cx| {
+                    let polled = ready.as_mut().poll(cx);
+                    if polled.is_pending() {
+                        self.note(direction);
+                    }
+                    polled
+                })
+                .await?;
                 continue;
             }
             match self.socket.with(&mut operation) {
@@ -160,8 +171,19 @@ impl<S: Socket> IoSource<S> {
         let polled = self.registration()?.poll_ready(direction, cx);
         if polled.is_pending() {
             budget::refund();
+            self.note(direction);
         }
         polled
+    }
+
+    /// Notes what the running task is about to wait for.
+    #[inline]
+    fn note(&self, direction: Direction) {
+        let kind = match direction {
+            Direction::Read => Kind::Readable,
+            Direction::Write => Kind::Writable,
+        };
+        wait::note(Label::new(kind, self.socket.number()));
     }
 
     /// Performs `operation` if it can be done at once; `WouldBlock` otherwise.

@@ -17,7 +17,7 @@ compile_error!("tulipa has sockets on Unix and on Windows only");
 #[cfg(unix)]
 mod unix {
     use super::*;
-    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
     use tulipa_reactor::Descriptor;
 
     /// One of mio's sockets.
@@ -35,6 +35,12 @@ mod unix {
         #[inline]
         pub(crate) fn with<R>(&self, f: impl FnOnce(&S) -> R) -> R {
             f(&self.0)
+        }
+
+        /// The descriptor's number.
+        #[inline]
+        pub(crate) fn number(&self) -> u64 {
+            self.0.as_fd().as_raw_fd() as u64 // Never negative.
         }
 
         pub(crate) fn register(&self, driver: &Rc<Driver>) -> io::Result<Registration> {
@@ -61,7 +67,7 @@ mod unix {
 mod windows {
     use super::*;
     use std::cell::RefCell;
-    use std::os::windows::io::AsSocket;
+    use std::os::windows::io::{AsRawSocket, AsSocket};
 
     /// One of mio's sockets.
     pub(crate) trait Socket: mio::event::Source + AsSocket {}
@@ -79,6 +85,13 @@ mod windows {
         #[inline]
         pub(crate) fn with<R>(&self, f: impl FnOnce(&S) -> R) -> R {
             f(&self.0.borrow())
+        }
+
+        /// The socket's number.
+        #[inline]
+        #[allow(clippy::unnecessary_cast, reason = "of 32 bits where addresses are")]
+        pub(crate) fn number(&self) -> u64 {
+            self.0.borrow().as_socket().as_raw_socket() as u64
         }
 
         pub(crate) fn register(&self, driver: &Rc<Driver>) -> io::Result<Registration> {

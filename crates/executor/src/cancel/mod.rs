@@ -36,6 +36,7 @@ pub use reason::CancelReason;
 pub use scope::{CancelScope, MoveOn, ScopeCancelled, ScopeRun};
 pub use shield::{Shield, shield};
 pub use token::{CancelToken, CancelTokenCancelled};
+pub use tree::Delivery;
 
 pub(crate) use deadline::{Limit, Limited};
 pub(crate) use place::{InsideUnopened, Place, Settled, Spot};

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tulipa_base::Instant;
+use tulipa_base::{Instant, wait};
 
 use crate::cancel::CancelReason;
 use crate::cancel::deadline::Limited;
@@ -327,17 +327,20 @@ impl<F: Future> Future for ScopeRun<F> {
         };
         this.place.settle(kind, cx);
         shared.set_waker(cx.waker());
+        let noted_before = wait::noted();
         loop {
             if shared.is_pending.take() {
                 let reason = shared.reason.borrow().clone().unwrap_or_default();
                 if this.place.deliver(reason).is_none() {
                     this.body.set(None); // Outside of a task nothing can catch it.
+                    wait::restore(noted_before);
                     return Poll::Ready(Err(ScopeCancelled::leave(&shared)));
                 }
             }
             if this.place.take_hit().is_some() {
                 this.body.set(None);
                 this.place.close(End::PassOn);
+                wait::restore(noted_before);
                 return Poll::Ready(Err(ScopeCancelled::leave(&shared)));
             }
             let polled = {
@@ -396,7 +399,7 @@ fn deadline_has_come(
     if sleep.deadline() != deadline {
         sleep.as_mut().reset(deadline);
     }
-    sleep.poll(cx).is_ready()
+    sleep.poll_as_limit(cx).is_ready()
 }
 
 impl<F> fmt::Debug for ScopeRun<F> {

@@ -9,6 +9,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
+use tulipa_base::wait::{self, Kind, Label};
 
 use crate::cancel::CancelReason;
 use crate::cancel::scope::{CancelScope, ScopeRun};
@@ -199,6 +200,7 @@ impl Future for CancelTokenCancelled {
             }
         };
         drop(before);
+        wait::note(Label::new(Kind::Token, 0));
         Poll::Pending
     }
 }

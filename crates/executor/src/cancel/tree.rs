@@ -34,21 +34,28 @@
 //! 4. A hit that has not been taken moves inwards, when the code that is running opens a stop: what was
 //!    requested from within arrives at the next await.
 //! 5. A request whose target is gone is void.
+//! 6. A request that is forwarded in a circle of tasks that await each other ends the task where the circle
+//!    closes.
 //!
 //! # Invariants
 //! 1. A node belongs to an unfinished task: completing a task removes its nodes.
 //! 2. Nobody else's code (wakers, tasks' destructors) runs while the nodes are borrowed: it is collected
 //!    in [`Effects`] and called after.
 
+mod delivery;
+
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroU32;
 use std::task::Waker;
 
 use slab::Slab;
+use tulipa_base::TaskId;
 
 use crate::cancel::CancelReason;
 use crate::task::{Flags, Task, TaskRef};
+
+pub use delivery::Delivery;
 
 /// Where a node is in its tree's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,6 +171,9 @@ pub(crate) struct Tree {
     /// it awaits, and so on: a long chain must not become a deep stack.
     forward: RefCell<VecDeque<(Task, CancelReason)>>,
     is_forwarding: Cell<bool>,
+    /// The tasks that the request under way has reached. One that awaits itself in a circle is asked a second
+    /// time, and then ends: nobody else would.
+    reached: RefCell<HashSet<TaskId>>,
 }
 
 /// What is to be done once the nodes are not borrowed any more.
@@ -182,6 +192,7 @@ impl Tree {
             next_request: Cell::new(1),
             forward: RefCell::new(VecDeque::new()),
             is_forwarding: Cell::new(false),
+            reached: RefCell::new(HashSet::new()),
         }
     }
 
@@ -219,10 +230,12 @@ impl Tree {
         let _forwarding = Forwarding(&self.is_forwarding);
         loop {
             let next = self.forward.borrow_mut().pop_front();
-            match next {
-                Some((task, reason)) => task.cancel_with(reason),
-                None => return,
-            };
+            let Some((task, reason)) = next else { return };
+            if self.reached.borrow_mut().insert(task.id()) {
+                task.cancel_with(reason);
+            } else {
+                self.change(|nodes| nodes.hit_root(task.task_ref(), reason));
+            }
         }
     }
 
@@ -322,6 +335,11 @@ impl Tree {
     /// Sends a new request to a task.
     pub(crate) fn deliver_to_root(&self, task: TaskRef, reason: CancelReason) {
         let request = self.request(Target::Root, reason);
+        if !self.is_forwarding.get() {
+            let mut reached = self.reached.borrow_mut();
+            reached.clear();
+            reached.insert(task.header().id);
+        }
         self.change(|nodes| {
             nodes.forget_forwarding(task);
             if !nodes.hit_stops_of(task, &request) {
@@ -666,6 +684,9 @@ impl Nodes<'_> {
 
     /// The task itself is to end.
     fn hit_root(&mut self, task: TaskRef, reason: CancelReason) {
+        if task.header().flags.get().has(Flags::COMPLETE) {
+            return;
+        }
         task.set_cancel_reason(reason);
         task.header().set(Flags::CANCEL);
         task.schedule();

@@ -400,6 +400,7 @@ impl TaskRef {
         let header = self.header();
         let flags = header.flags.get().with(Flags::COMPLETE.with(outcome));
         header.flags.set(flags);
+        wait::clear(); // What its last poll has noted is not the next task's.
         let is_unusual = Flags::CANCEL
             .with(Flags::AWAITED)
             .with(Flags::SCOPED)

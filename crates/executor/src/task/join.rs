@@ -357,7 +357,12 @@ impl<T> JoinHandle<T> {
             drop_joiner(header.joiner.take());
             return Poll::Ready(());
         }
-        wait::note(Label::new(wait::Kind::Join, header.id.as_u64()));
+        let label = Label::new(wait::Kind::Join, header.id.as_u64());
+        wait::note(match waiter {
+            Some(_) => label,
+            // A combinator that polls what was woken: nobody knows what else it waits for.
+            None => label.beside_others(),
+        });
         Poll::Pending
     }
 

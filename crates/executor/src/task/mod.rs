@@ -57,6 +57,8 @@ pub use reference::{Task, all, current, try_current};
 pub use spawn::{Builder, NoLoop, spawn, try_spawn};
 pub use tulipa_base::TaskId;
 
+pub use crate::dump::{CallGraph, Dump, call_graph, dump};
+
 pub(crate) use cell::allocate;
 pub(crate) use header::{Extras, Flags, RemoteWake, TaskRef};
 pub(crate) use join::Outcome;

@@ -31,17 +31,20 @@ impl Waits {
     /// Keeps what the last poll noted, beside the awaited tasks, if there are any.
     #[inline(always)]
     pub(crate) fn keep_noted(&self) {
-        if wait::noted() | self.0.get() != 0 {
-            self.replace_label(wait::take());
+        let noted = wait::noted();
+        let word = self.0.get();
+        // One test where nothing is waited for, the next where it is just a task.
+        if noted | word != 0 && (noted != 0 || word & BITS != AWAITED) {
+            self.replace_label(word, wait::take());
         }
     }
 
-    fn replace_label(&self, noted: u64) {
-        if self.0.get() & AWAITED == 0 {
-            self.0.set(noted);
-        } else if noted != 0 {
-            self.0.set(wait::one_of_many(self.0.get()));
-        }
+    fn replace_label(&self, word: u64, noted: u64) {
+        self.0.set(match (word & AWAITED != 0, noted != 0) {
+            (false, _) => noted,
+            (true, true) => wait::one_of_many(word),
+            (true, false) => word & !BITS | AWAITED,
+        });
     }
 
     /// What the last poll noted, if no task is awaited.

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tulipa_base::Instant;
+use tulipa_base::wait::{self, Label};
 
 use crate::core::{self, CorePtr};
 use crate::task::NoLoop;
@@ -173,6 +174,29 @@ impl Future for Sleep {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let label = Label::timer(self.deadline());
+        let polled = self.poll_unnoted(cx);
+        if polled.is_pending() {
+            wait::note(label);
+        }
+        polled
+    }
+}
+
+impl Sleep {
+    /// Polls it as the limit of another future, which has been polled before.
+    #[inline]
+    pub(crate) fn poll_as_limit(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let label = Label::timer(self.deadline());
+        let polled = self.poll_unnoted(cx);
+        if polled.is_pending() {
+            wait::note_second(label);
+        }
+        polled
+    }
+
+    #[inline]
+    fn poll_unnoted(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.into_ref();
         if this.entry.has_fired() {
             return Poll::Ready(());

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tulipa_base::Instant;
+use tulipa_base::{Instant, wait};
 
 use crate::cancel::{CancelReason, Delivered, End, InsideUnopened, Kind, Limit, Limited, Place};
 use crate::timer::sleep::Sleep;
@@ -103,6 +103,7 @@ impl<F: Future> Future for Timeout<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let noted_before = wait::noted();
         loop {
             if this.place.is_open() {
                 this.place.settle(Kind::Scope, cx);
@@ -151,6 +152,7 @@ impl<F: Future> Future for Timeout<F> {
         this.sleep.set(None);
         this.future.set(None);
         this.place.close(End::Consumed);
+        wait::restore(noted_before); // What the future has noted is not waited for any more.
         Poll::Ready(Err(Elapsed::new()))
     }
 }
@@ -228,7 +230,7 @@ fn expired(
     }
     let sleep = sleep.as_pin_mut()?;
     let deadline = sleep.deadline();
-    sleep.poll(cx).is_ready().then_some(deadline)
+    sleep.poll_as_limit(cx).is_ready().then_some(deadline)
 }
 
 impl<F> fmt::Debug for Timeout<F> {

@@ -58,7 +58,7 @@ impl Timers {
         }
     }
 
-    /// Makes the next turn look outside, however busy the loop is.
+    /// Makes the next turn look at the timers, and so at everything outside, however busy the loop is.
     #[inline]
     pub(crate) fn hurry(&self) {
         self.has_overdue.set(true);
