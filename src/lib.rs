@@ -27,13 +27,14 @@
 //! - [`catch_cancel`], [`finally`], [`shield`], and the module [`cancel`]: ending work in a way that lets it clean up.
 //! - [`spawn_blocking`], and the module [`blocking`]: work for other threads.
 //! - The module [`net`]: sockets. They implement the traits of `futures-io`.
-//! - The module [`runtime`]: the runner, the reactor's choice, failures that nobody looks at.
+//! - The module [`runtime`]: the runner and the event loop, callbacks, promises, other threads, the
+//!   reactor's choice, failures that nobody looks at.
 //!
 //! # Rules of the loop
 //! - A wake never runs code: it appends to the ready queue. What becomes ready in one turn of the loop
 //!   runs in the next, in the order in which it became ready.
-//! - Everything stays on the thread of its loop, but [wakers](std::task::Waker), which may be used
-//!   anywhere.
+//! - Everything stays on the thread of its loop, but [wakers](std::task::Waker) and
+//!   [remote handles](runtime::RemoteHandle), which may be used anywhere.
 //! - A panic in a task is that task's: whoever awaits its handle gets it, or else the loop's
 //!   [exception handler](runtime::Builder::exception_handler) is told.
 

@@ -75,8 +75,10 @@ struct PromiseCell<T> {
 enum Listener<T> {
     Waker(Waker),
     /// Puts a callback into the ready queue of the loop that it was registered in.
-    Schedule(Box<dyn FnOnce(&Promise<T>)>),
+    Schedule(Schedule<T>),
 }
+
+type Schedule<T> = Box<dyn FnOnce(&Promise<T>)>;
 
 /// Names a callback of a promise: see [`Promise::on_done`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -324,7 +324,7 @@ impl Driver {
         CURRENT_ADDRESS.set(0);
         let _ = CURRENT.try_with(|current| {
             if let Ok(mut current) = current.try_borrow_mut() {
-                mem::forget(mem::replace(&mut *current, ManuallyDrop::new(None)));
+                *current = ManuallyDrop::new(None);
             }
         });
     }

@@ -116,6 +116,20 @@ mod tests {
         unparker.finish();
         assert_eq!(unparker.prepare(), Permission::Wait);
     }
+
+    #[test]
+    fn an_owner_that_did_not_wait_may_prepare_again() {
+        let count = Arc::new(Count::default());
+        let unparker = Unparker::new(count.clone());
+        assert_eq!(unparker.prepare(), Permission::Wait);
+        assert_eq!(unparker.prepare(), Permission::Wait);
+        unparker.unpark();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(unparker.prepare(), Permission::PollOnly);
+        assert_eq!(unparker.prepare(), Permission::PollOnly);
+        unparker.finish();
+        assert_eq!(unparker.prepare(), Permission::Wait);
+    }
 }
 
 /// Model: whatever a thread leaves before it unparks is found by the owner, however the two meet.
