@@ -30,6 +30,16 @@ impl TaskId {
         TaskId(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
     }
 
+    /// The id after this one, in the same loop. After 2^48 it begins again with the first.
+    #[inline]
+    pub fn next(self) -> TaskId {
+        let next = self.0.get().wrapping_add(1);
+        match NonZeroU64::new(next) {
+            Some(id) if next & SEQUENCE_MASK != 0 => TaskId(id),
+            _ => TaskId::new((self.0.get() >> SEQUENCE_BITS) as u16, 1),
+        }
+    }
+
     /// How many ids before `later`, of the same loop, this one was given out; zero if too many to count.
     #[inline]
     pub fn distance_to(self, later: TaskId) -> u32 {
@@ -92,5 +102,14 @@ mod tests {
         assert_eq!(TaskId::new(2, 17).to_string(), "2:17");
         assert_eq!(format!("{:?}", TaskId::new(1, 3)), "TaskId(3)");
         assert_eq!(size_of::<Option<TaskId>>(), 8);
+    }
+
+    #[test]
+    fn ids_follow_one_another_within_their_loop() {
+        assert_eq!(TaskId::new(2, 3).next(), TaskId::new(2, 4));
+        for loop_number in [0, 2, u16::MAX] {
+            let last = TaskId::new(loop_number, SEQUENCE_MASK);
+            assert_eq!(last.next(), TaskId::new(loop_number, 1));
+        }
     }
 }

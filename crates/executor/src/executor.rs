@@ -94,7 +94,8 @@ pub struct Executor<P: Park> {
     polls_per_park: usize,
     time_per_park: Duration,
     /// Polls left until a busy loop looks at the clock, or asks the reactor.
-    polls_left: Cell<usize>,
+    /// Less than none after a turn with many.
+    polls_left: Cell<isize>,
     /// Polls since the reactor was asked, counted at each look at the clock.
     polls_since_park: Cell<usize>,
     /// When the reactor was asked last; unknown until the first look at the clock after that.
@@ -432,14 +433,14 @@ impl<P: Park> Executor<P> {
         // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile runs
         //    in the next turn.
         let snapshot = core.ready.len();
+        self.polls_left
+            .set(self.polls_left.get().wrapping_sub_unsigned(snapshot));
         for _ in 0..snapshot {
             match core.ready.pop_front() {
-                Some(task) => task.run(),
+                Some(task) => task.run(core),
                 None => break,
             }
         }
-        self.polls_left
-            .set(self.polls_left.get().saturating_sub(snapshot));
     }
 
     /// Stages 1 to 4 of a turn, unless the one before was to be the last.
@@ -554,7 +555,7 @@ impl<P: Park> Executor<P> {
             return true;
         }
         self.polls_left
-            .set(CLOCK_INTERVAL.min(self.polls_per_park - since_park));
+            .set(CLOCK_INTERVAL.min(self.polls_per_park - since_park) as isize);
         let now = Instant::machine_now();
         self.core.get().set_coarse(now);
         match self.last_park.get() {
@@ -567,7 +568,8 @@ impl<P: Park> Executor<P> {
     }
 
     fn renew_budget(&self) {
-        self.polls_left.set(CLOCK_INTERVAL.min(self.polls_per_park));
+        self.polls_left
+            .set(CLOCK_INTERVAL.min(self.polls_per_park) as isize);
         self.polls_since_park.set(0);
         self.last_park.set(None);
     }

@@ -4,7 +4,7 @@
 //! list linked through their headers, so that a request to cancel finds them, and so does a dump.
 //!
 //! # Invariants
-//! 1. With bit 0 set, the rest but bit 1 is the address of the header of an awaited task: it is unfinished,
+//! 1. With bit 0 set, the rest but bit 1 is zero or the address of the header of an awaited task: it is unfinished,
 //!    its joiner is the task that this word belongs to, and its join handle exists. Completing the awaited task,
 //!    dropping its handle and polling the handle elsewhere take it out first.
 //! 2. Bit 1 says that other things are waited for as well.
@@ -21,27 +21,35 @@ use crate::task::header::{Header, TaskRef};
 const AWAITED: u64 = 1;
 const BITS: u64 = 0b11;
 
+/// Nothing is known: an empty list, so that after most polls one test of this word is enough.
+const EMPTY: u64 = AWAITED;
+
 pub(crate) struct Waits(Cell<u64>);
 
 impl Waits {
     pub(crate) fn new() -> Waits {
-        Waits(Cell::new(0))
+        Waits(Cell::new(EMPTY))
     }
 
     /// Keeps what the last poll noted, beside the awaited tasks, if there are any.
     #[inline(always)]
     pub(crate) fn keep_noted(&self) {
-        if wait::noted() | self.0.get() != 0 {
-            self.replace_label(wait::take());
+        if wait::noted() != 0 || self.0.get() & AWAITED == 0 {
+            self.replace_label();
         }
     }
 
-    fn replace_label(&self, noted: u64) {
-        if self.0.get() & AWAITED == 0 {
-            self.0.set(noted);
+    #[inline(never)]
+    fn replace_label(&self) {
+        let noted = wait::take();
+        let word = self.0.get();
+        self.0.set(if word & AWAITED != 0 && word != EMPTY {
+            wait::one_of_many(word)
         } else if noted != 0 {
-            self.0.set(wait::one_of_many(self.0.get()));
-        }
+            noted
+        } else {
+            EMPTY
+        });
     }
 
     /// What the last poll noted, if no task is awaited.
@@ -67,6 +75,13 @@ impl Waits {
         NonNull::new(header).map(|header| unsafe { TaskRef::new(header) })
     }
 
+    /// Whether `task` is awaited, and nothing else.
+    #[inline]
+    pub(crate) fn is_only(&self, task: TaskRef) -> bool {
+        self.0.get() == task.as_ptr().addr() as u64 | AWAITED
+            && task.header().next_awaited.get().is_none()
+    }
+
     /// Puts `task` in front of the awaited ones. Returns what was in front; the caller links it behind.
     #[inline]
     pub(crate) fn push_awaited(&self, task: TaskRef) -> Option<TaskRef> {
@@ -80,7 +95,7 @@ impl Waits {
     pub(crate) fn set_awaited(&self, task: Option<TaskRef>) {
         self.0.set(match task {
             Some(task) => task.as_ptr().expose_provenance() as u64 | AWAITED,
-            None => 0,
+            None => EMPTY,
         });
     }
 }
