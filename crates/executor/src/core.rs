@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use tulipa_base::{Instant, TaskId};
 
 use crate::biased_count::{BiasedCount, Release};
-use crate::cancel::{Limit, Spot, Tree};
+use crate::cancel::{LimitCell, Spot, Tree};
 use crate::context::Context;
 use crate::inject::Inject;
 use crate::ready_queue::ReadyQueue;
@@ -59,7 +59,7 @@ pub(crate) struct Core {
     /// Where in its task's tree the running code is.
     pub(crate) spot: Cell<Spot>,
     /// By when the running code must be done.
-    pub(crate) limit: Cell<Limit>,
+    pub(crate) limit: LimitCell,
     /// Scopes and catch points of all tasks; `None` once the loop is closed.
     tree: std::cell::RefCell<Option<Rc<Tree>>>,
     /// The context of code outside of tasks, and of the main futures of runs, one after the other.
@@ -105,7 +105,7 @@ impl Core {
             panics: Cell::new(0),
             coarse_ms: Cell::new(0),
             spot: Cell::new(Spot::ROOT),
-            limit: Cell::new(Limit::NONE),
+            limit: LimitCell::new(),
             tree: std::cell::RefCell::new(Some(Rc::new(Tree::new()))),
             context: std::cell::RefCell::new(Context::empty()),
             no_task_id: TaskId::new(loop_number, 0),
