@@ -385,6 +385,13 @@ impl TaskRef {
         }
     }
 
+    /// Polls a new task that was never scheduled.
+    #[inline(never)]
+    pub(crate) fn run_at_once(self, core: &Core) {
+        self.header().set(Flags::SCHEDULED); // As if it had just been taken from the queue.
+        self.run(core);
+    }
+
     /// The task is complete, or was aborted (see arrows 4 and 5), or it is a callback. Callbacks are not rare,
     /// but the others are to have the straight way.
     #[cold]
