@@ -17,7 +17,7 @@ use crate::cases::{self, OperationVisitor};
 use crate::child;
 use crate::report::short;
 use crate::rounds::{Plan, present};
-use crate::runtimes::{self, RAW};
+use crate::runtimes;
 use crate::tcp::load::Echo;
 use crate::tcp::server::Server;
 
@@ -42,16 +42,20 @@ pub(crate) fn count(plan: &Plan) -> ExitCode {
     println!("Instructions in user space, by callgrind.\n");
     println!("| per operation | {} |", contenders.join(" | "));
     println!("|---|{}", "---:|".repeat(contenders.len()));
-    for operation in cases::operations().filter(|name| name.contains(&plan.filter)) {
+    for case in cases::operations().filter(|case| case.name.contains(&plan.filter)) {
         let row = contenders.iter().map(|runtime| {
-            cell(operation, runtime, |runtime| {
-                if runtime == RAW {
-                    return Ok(None);
-                }
-                operation_instructions(operation, runtime).map(Some)
+            if !case.is_for(runtime) {
+                return "–".to_owned();
+            }
+            cell(case.name, runtime, |runtime| {
+                operation_instructions(case.name, runtime)
             })
         });
-        println!("| {operation} | {} |", row.collect::<Vec<_>>().join(" | "));
+        println!(
+            "| {} | {} |",
+            case.name,
+            row.collect::<Vec<_>>().join(" | ")
+        );
     }
     // A server that does not run under callgrind is killed after a while: once is enough.
     let mut failed: Vec<&str> = Vec::new();
@@ -67,7 +71,7 @@ pub(crate) fn count(plan: &Plan) -> ExitCode {
                 continue;
             }
             row.push(cell(&name, runtime, |runtime| {
-                echo_instructions(runtime, EchoLoad::small(connections), waves).map(Some)
+                echo_instructions(runtime, EchoLoad::small(connections), waves)
             }));
             if row.last().is_some_and(|cell| cell == SKIPPED) {
                 failed.push(runtime);
@@ -81,11 +85,10 @@ pub(crate) fn count(plan: &Plan) -> ExitCode {
 /// Connections, and the two numbers of waves whose difference is asked about.
 const ECHO_LOADS: [(usize, (u64, u64)); 3] = [(1, (10, 110)), (50, (10, 110)), (1_000, (2, 12))];
 
-fn cell(name: &str, runtime: &str, measure: impl Fn(&str) -> io::Result<Option<f64>>) -> String {
+fn cell(name: &str, runtime: &str, measure: impl Fn(&str) -> io::Result<f64>) -> String {
     eprintln!("{name}, {runtime}");
     match measure(runtime) {
-        Ok(Some(instructions)) => short(instructions),
-        Ok(None) => "–".to_owned(),
+        Ok(instructions) => short(instructions),
         Err(error) => {
             eprintln!("{name}, {runtime}: skipped ({error})");
             SKIPPED.to_owned()

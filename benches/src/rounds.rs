@@ -104,7 +104,7 @@ fn run_case(
     let entrants: Vec<_> = contenders
         .iter()
         .copied()
-        .filter(|name| case.raw || *name != RAW)
+        .filter(|name| case.is_for(name))
         .collect();
     let mut result = CaseResult::new(case);
     for round in 0..rounds {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::{Case, Figure, Measured, Scale, on};
+use super::{Case, Entrants, Figure, Measured, Scale, on};
 use crate::measure::{allocations, memory};
 use crate::runtimes::{Runtime, Visitor};
 
@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[Case {
         Figure::lower("requested", "bytes/task"),
         Figure::lower("resident", "bytes/task"),
     ],
-    raw: false,
+    entrants: Entrants::Runtimes,
     full_only: false,
     measure: idle_tasks,
 }];

@@ -1,5 +1,9 @@
 //! The cases: what is measured, in what unit, and how one child measures it once.
 
+mod callbacks;
+mod cancel;
+mod context;
+mod groups;
 mod memory;
 pub(crate) mod operation;
 mod remote;
@@ -7,7 +11,7 @@ mod tasks;
 pub(crate) mod tcp;
 mod timers;
 
-use crate::runtimes::{Runtime, Visitor};
+use crate::runtimes::{RAW, Runtime, Visitor, is_ours};
 use operation::{Operation, Timed};
 
 /// One row of the table.
@@ -68,15 +72,37 @@ pub(crate) struct Case {
     /// Group and case, as `--filter` matches them.
     pub(crate) name: &'static str,
     pub(crate) figures: &'static [Figure],
-    /// Whether there is a limit without any runtime (`raw`) for it.
-    pub(crate) raw: bool,
+    pub(crate) entrants: Entrants,
     /// Whether `--quick` leaves it out.
     pub(crate) full_only: bool,
     /// Measures the contender of that name once, in this process.
     pub(crate) measure: fn(&str, Scale) -> Measured,
 }
 
+/// Which contenders a case is for. The others are shown as '–'.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entrants {
+    /// Every runtime.
+    Runtimes,
+    /// Every runtime, and the limit without any.
+    RuntimesAndRaw,
+    /// Ours alone: nothing in the peers does the same.
+    Ours,
+    /// Ours, and those of the peers that have an equivalent.
+    OursAnd(&'static [&'static str]),
+}
+
 impl Case {
+    /// Whether the contender `name` takes part.
+    pub(crate) fn is_for(&self, name: &str) -> bool {
+        match self.entrants {
+            Entrants::Runtimes => name != RAW,
+            Entrants::RuntimesAndRaw => true,
+            Entrants::Ours => is_ours(name),
+            Entrants::OursAnd(peers) => is_ours(name) || peers.contains(&name),
+        }
+    }
+
     /// Why the figure of `runtime` does not count as a peer's, if it does not.
     pub(crate) fn caveat(&self, runtime: &str) -> Option<&'static str> {
         match (self.name, runtime) {
@@ -91,6 +117,10 @@ impl Case {
 /// Every case, in the order of the table.
 pub(crate) const ALL: &[&[Case]] = &[
     tasks::CASES,
+    cancel::CASES,
+    groups::CASES,
+    callbacks::CASES,
+    context::CASES,
     memory::CASES,
     timers::CASES,
     remote::CASES,
@@ -115,13 +145,22 @@ pub(crate) trait OperationVisitor {
 /// Hands the operation called `name` to `visitor`; `None` if there is no such operation.
 pub(crate) fn visit_operation<V: OperationVisitor>(name: &str, visitor: V) -> Option<V::Output> {
     tasks::visit(name, visitor)
+        .or_else(|visitor| cancel::visit(name, visitor))
+        .or_else(|visitor| groups::visit(name, visitor))
+        .or_else(|visitor| callbacks::visit(name, visitor))
+        .or_else(|visitor| context::visit(name, visitor))
         .or_else(|visitor| timers::visit(name, visitor))
         .ok()
 }
 
-/// The operations of [`visit_operation`].
-pub(crate) fn operations() -> impl Iterator<Item = &'static str> {
-    tasks::OPERATIONS.iter().chain(timers::OPERATIONS).copied()
+/// The cases that are operations of [`visit_operation`].
+pub(crate) fn operations() -> impl Iterator<Item = &'static Case> {
+    struct IsOperation;
+    impl OperationVisitor for IsOperation {
+        type Output = ();
+        fn visit<O: Operation>(self) {}
+    }
+    all().filter(|case| visit_operation(case.name, IsOperation).is_some())
 }
 
 /// Measures the operation `O`: the only figure is nanoseconds per operation.

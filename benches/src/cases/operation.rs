@@ -33,6 +33,31 @@ pub(crate) trait Operation: 'static {
     fn perform<R: Runtime>(count: u64) -> impl Future<Output = ()>;
 }
 
+/// Declares the cases of a module whose only figure is the time of an [`Operation`]: its `CASES` and
+/// its `visit`.
+macro_rules! operation_cases {
+    ($($name:literal, $unit:literal, $entrants:expr => $operation:ty;)*) => {
+        pub(super) const CASES: &[super::Case] = &[$(super::Case {
+            name: $name,
+            figures: &[super::Figure::lower("", $unit)],
+            entrants: $entrants,
+            full_only: false,
+            measure: super::time_operation::<$operation>,
+        }),*];
+
+        pub(super) fn visit<V: super::OperationVisitor>(
+            name: &str,
+            visitor: V,
+        ) -> Result<V::Output, V> {
+            match name {
+                $($name => Ok(visitor.visit::<$operation>()),)*
+                _ => Err(visitor),
+            }
+        }
+    };
+}
+pub(super) use operation_cases;
+
 /// Futures that have been polled and are kept alive.
 pub(crate) type Background = Vec<Pin<Box<dyn Future<Output = ()>>>>;
 

@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{Case, Figure, Measured, Scale, on, run_as_task};
+use super::{Case, Entrants, Figure, Measured, Scale, on, run_as_task};
 use crate::epoll::{self, Epoll};
 use crate::measure::pinning::{self, Place};
 use crate::runtimes::{RAW, Runtime, Visitor};
@@ -25,14 +25,14 @@ pub(super) const CASES: &[Case] = &[
             Figure::lower("one way p50", "µs"),
             Figure::lower("one way mean", "µs"),
         ],
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: false,
         measure: |runtime, scale| wakes(runtime, Pause::UntilParked, scale),
     },
     Case {
         name: "remote/round trip",
         figures: &[Figure::lower("p50", "µs"), Figure::lower("mean", "µs")],
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: false,
         measure: |runtime, scale| wakes(runtime, Pause::None, scale),
     },

@@ -5,67 +5,16 @@ use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use super::operation::{Batch, Operation};
-use super::{Case, Figure, OperationVisitor, time_operation};
+use super::Entrants;
+use super::operation::{Batch, Operation, operation_cases};
 use crate::runtimes::Runtime;
 
-pub(super) const CASES: &[Case] = &[
-    Case {
-        name: OPERATIONS[0],
-        figures: &[Figure::lower("", "ns/task")],
-        raw: false,
-        full_only: false,
-        measure: time_operation::<SpawnAndJoin>,
-    },
-    Case {
-        name: OPERATIONS[1],
-        figures: &[Figure::lower("", "ns/task")],
-        raw: false,
-        full_only: false,
-        measure: time_operation::<SpawnManyThenJoin>,
-    },
-    Case {
-        name: OPERATIONS[2],
-        figures: &[Figure::lower("", "ns/yield")],
-        raw: false,
-        full_only: false,
-        measure: time_operation::<YieldAlone>,
-    },
-    Case {
-        name: OPERATIONS[3],
-        figures: &[Figure::lower("", "ns/yield")],
-        raw: false,
-        full_only: false,
-        measure: time_operation::<YieldAmongMany>,
-    },
-    Case {
-        name: OPERATIONS[4],
-        figures: &[Figure::lower("", "ns/round trip")],
-        raw: false,
-        full_only: false,
-        measure: time_operation::<PingPong>,
-    },
-];
-
-pub(super) const OPERATIONS: &[&str] = &[
-    "tasks/spawn+join one",
-    "tasks/spawn 100k, join all",
-    "tasks/yield 1 task",
-    "tasks/yield 1000 tasks",
-    "tasks/ping-pong",
-];
-
-pub(super) fn visit<V: OperationVisitor>(name: &str, visitor: V) -> Result<V::Output, V> {
-    Ok(
-        match OPERATIONS.iter().position(|operation| *operation == name) {
-            Some(0) => visitor.visit::<SpawnAndJoin>(),
-            Some(1) => visitor.visit::<SpawnManyThenJoin>(),
-            Some(2) => visitor.visit::<YieldAlone>(),
-            Some(3) => visitor.visit::<YieldAmongMany>(),
-            Some(4) => visitor.visit::<PingPong>(),
-            _ => return Err(visitor),
-        },
-    )
+operation_cases! {
+    "tasks/spawn+join one", "ns/task", Entrants::Runtimes => SpawnAndJoin;
+    "tasks/spawn 100k, join all", "ns/task", Entrants::Runtimes => SpawnManyThenJoin;
+    "tasks/yield 1 task", "ns/yield", Entrants::Runtimes => YieldAlone;
+    "tasks/yield 1000 tasks", "ns/yield", Entrants::Runtimes => YieldAmongMany;
+    "tasks/ping-pong", "ns/round trip", Entrants::Runtimes => PingPong;
 }
 
 /// A task spawns a task that returns a number, and waits for it; then the next one.

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Case, Figure, Measured, Scale};
+use super::{Case, Entrants, Figure, Measured, Scale};
 use crate::measure::pinning::{self, Place};
 use crate::tcp::load::{self, Echo};
 use crate::tcp::server::Server;
@@ -47,35 +47,35 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "tcp/echo 64 B × 1",
         figures: FIGURES,
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: false,
         measure: |runtime, scale| echo(runtime, EchoLoad::small(1), scale),
     },
     Case {
         name: "tcp/echo 64 B × 50",
         figures: FIGURES,
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: false,
         measure: |runtime, scale| echo(runtime, EchoLoad::small(50), scale),
     },
     Case {
         name: "tcp/echo 64 B × 1000",
         figures: FIGURES,
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: false,
         measure: |runtime, scale| echo(runtime, EchoLoad::small(1_000), scale),
     },
     Case {
         name: "tcp/echo 64 B × 10000",
         figures: FIGURES,
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: true,
         measure: |runtime, scale| echo(runtime, EchoLoad::small(10_000), scale),
     },
     Case {
         name: "tcp/echo 16 KiB × 50",
         figures: FIGURES,
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: false,
         measure: |runtime, scale| echo(runtime, EchoLoad::large(50), scale),
     },
@@ -85,7 +85,7 @@ pub(super) const CASES: &[Case] = &[
             Figure::lower("server CPU", "µs/connection"),
             Figure::higher("rate", "connections/s"),
         ],
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: false,
         measure: churn,
     },

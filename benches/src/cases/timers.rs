@@ -8,7 +8,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::operation::{Background, Batch, Operation};
-use super::{Case, Figure, Measured, OperationVisitor, Scale, on, run_as_task, time_operation};
+use super::{
+    Case, Entrants, Figure, Measured, OperationVisitor, Scale, on, run_as_task, time_operation,
+};
 use crate::epoll::{self, Epoll};
 use crate::measure::cpu_time::CpuClock;
 use crate::measure::pinning::{self, Place};
@@ -19,14 +21,14 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: OPERATIONS[0],
         figures: &[Figure::lower("", "ns/timer")],
-        raw: false,
+        entrants: Entrants::Runtimes,
         full_only: false,
         measure: time_operation::<SetAndCancel<0>>,
     },
     Case {
         name: OPERATIONS[1],
         figures: &[Figure::lower("", "ns/timer")],
-        raw: false,
+        entrants: Entrants::Runtimes,
         full_only: false,
         measure: time_operation::<SetAndCancel<10_000>>,
     },
@@ -37,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
             Figure::lower("late p50", "µs"),
             Figure::lower("late p99", "µs"),
         ],
-        raw: false,
+        entrants: Entrants::Runtimes,
         full_only: false,
         measure: many_sleeps,
     },
@@ -48,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
             Figure::lower("late p99", "µs"),
             Figure::lower("CPU", "µs/sleep"),
         ],
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: false,
         measure: |runtime, scale| {
             lone_sleeps(runtime, Duration::from_micros(100), scale.pick(2_000, 200))
@@ -61,7 +63,7 @@ pub(super) const CASES: &[Case] = &[
             Figure::lower("late p99", "µs"),
             Figure::lower("CPU", "µs/sleep"),
         ],
-        raw: true,
+        entrants: Entrants::RuntimesAndRaw,
         full_only: false,
         measure: |runtime, scale| {
             lone_sleeps(runtime, Duration::from_millis(1), scale.pick(500, 50))
@@ -69,7 +71,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-pub(super) const OPERATIONS: &[&str] = &["timers/set+cancel", "timers/set+cancel among 10k"];
+const OPERATIONS: &[&str] = &["timers/set+cancel", "timers/set+cancel among 10k"];
 
 pub(super) fn visit<V: OperationVisitor>(name: &str, visitor: V) -> Result<V::Output, V> {
     Ok(

@@ -55,6 +55,18 @@ impl Runtime for Compio {
         compio::time::sleep(duration)
     }
 
+    #[inline]
+    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+        compio::time::timeout(duration, future).await.ok()
+    }
+
+    async fn cancel_all(tasks: Vec<Self::Join<()>>) {
+        for task in tasks {
+            // Each is asked and awaited in turn: there is no asking without waiting.
+            assert!(task.0.cancel().await.is_none());
+        }
+    }
+
     async fn serve(buffer_bytes: usize) -> io::Result<()> {
         let listener = TcpListener::bind(server::ANY_PORT).await?;
         server::announce(&listener, listener.local_addr()?)?;

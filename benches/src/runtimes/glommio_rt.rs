@@ -59,6 +59,21 @@ impl Runtime for Glommio {
         glommio::timer::sleep(duration)
     }
 
+    #[inline]
+    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+        // It takes futures that can fail only.
+        glommio::timer::timeout(duration, async { Ok(future.await) })
+            .await
+            .ok()
+    }
+
+    async fn cancel_all(tasks: Vec<Self::Join<()>>) {
+        for task in tasks {
+            // Each is asked and awaited in turn: there is no asking without waiting.
+            assert!(task.cancel().await.is_none());
+        }
+    }
+
     async fn serve(buffer_bytes: usize) -> io::Result<()> {
         // Bound by std, since glommio's listener does not show its descriptor.
         let listener = net::TcpListener::bind(server::ANY_PORT)?;

@@ -13,6 +13,7 @@ mod smol_rt;
 mod tokio_local;
 mod tokio_localset;
 mod tokio_net;
+mod tokio_tasks;
 mod tulipa_poll;
 mod tulipa_rt;
 
@@ -21,6 +22,9 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 /// A single-threaded async runtime.
 pub(crate) trait Runtime: 'static {
@@ -45,12 +49,65 @@ pub(crate) trait Runtime: 'static {
     fn yield_now() -> impl Future<Output = ()>;
 
     /// Waits for `duration`.
-    fn sleep(duration: std::time::Duration) -> impl Future<Output = ()> + 'static;
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
+
+    /// Gives `future` at most `duration`; `None` when the time is up.
+    fn timeout<F: Future>(duration: Duration, future: F)
+    -> impl Future<Output = Option<F::Output>>;
+
+    /// Starts a task for each of `futures`, and waits for all of them, with what the runtime has for
+    /// that: where it has nothing of its own, a `FuturesUnordered` of the join handles.
+    fn group<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = ()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        async {
+            let mut tasks: FuturesUnordered<_> = futures.map(Self::spawn).collect();
+            while tasks.next().await.is_some() {}
+        }
+    }
+
+    /// Runs `futures`, which may borrow, inside of the calling task, and waits for all of them. Only
+    /// tulipa has something of its own for that.
+    fn scope<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = ()>
+    where
+        F: Future<Output = ()>,
+    {
+        unordered(futures)
+    }
+
+    /// Asks all tasks to end, and waits until they have.
+    fn cancel_all(tasks: Vec<Self::Join<()>>) -> impl Future<Output = ()> {
+        drop(tasks);
+        async { unreachable!("{NO_EQUIVALENT}") }
+    }
+
+    /// Runs `future` in a context that says `value`.
+    fn with_context<F: Future>(value: u64, future: F) -> impl Future<Output = F::Output> {
+        let _ = value;
+        async {
+            drop(future);
+            unreachable!("{NO_EQUIVALENT}")
+        }
+    }
+
+    /// The value of the context.
+    fn context() -> u64 {
+        unreachable!("{NO_EQUIVALENT}")
+    }
 
     /// Serves echo on a port of 127.0.0.1 for ever: one task and one buffer of `buffer_bytes` per
     /// connection, which reads what there is and writes it back. Calls
     /// [`announce`](crate::tcp::server::announce) once it listens.
     fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>>;
+}
+
+const NO_EQUIVALENT: &str = "the case's entrants leave this runtime out";
+
+/// Runs `futures` inside of the calling task, in a `FuturesUnordered`.
+pub(crate) async fn unordered<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
+    let mut running: FuturesUnordered<F> = futures.collect();
+    while running.next().await.is_some() {}
 }
 
 /// What to do with a runtime that was named on the command line.
@@ -106,9 +163,14 @@ pub(crate) const ALL: [&str; 10] = [
 /// better. (monoio's has its place under callgrind, where io_uring is hard to measure.)
 pub(crate) const ON_REQUEST: [&str; 2] = [TULIPA_POLL, "monoio-legacy"];
 
+/// Whether the contender `name` is tulipa, on whatever reactor.
+pub(crate) fn is_ours(name: &str) -> bool {
+    [TULIPA, TULIPA_POLL].contains(&name)
+}
+
 /// Whether tulipa is compared with the contender `name`.
 pub(crate) fn is_peer(name: &str) -> bool {
-    ![TULIPA, TULIPA_POLL, RAW].contains(&name)
+    !is_ours(name) && name != RAW
 }
 
 /// A join handle whose output is a `Result`, for a task that neither panics nor is cancelled.

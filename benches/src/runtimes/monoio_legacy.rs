@@ -50,6 +50,11 @@ impl Runtime for MonoioLegacy {
         monoio::time::sleep(duration)
     }
 
+    #[inline]
+    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+        monoio::time::timeout(duration, future).await.ok()
+    }
+
     fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
         monoio_rt::serve(buffer_bytes)
     }

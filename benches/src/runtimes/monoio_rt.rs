@@ -54,6 +54,11 @@ impl Runtime for Monoio {
         monoio::time::sleep(duration)
     }
 
+    #[inline]
+    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+        monoio::time::timeout(duration, future).await.ok()
+    }
+
     fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
         serve(buffer_bytes)
     }

@@ -57,6 +57,23 @@ impl Runtime for Smol {
         }
     }
 
+    #[inline]
+    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+        let value = async { Some(future.await) };
+        let time_is_up = async {
+            Timer::after(duration).await;
+            None
+        };
+        smol::future::or(value, time_is_up).await
+    }
+
+    async fn cancel_all(tasks: Vec<Self::Join<()>>) {
+        for task in tasks {
+            // Each is asked and awaited in turn: there is no asking without waiting.
+            assert!(task.cancel().await.is_none());
+        }
+    }
+
     async fn serve(buffer_bytes: usize) -> io::Result<()> {
         let listener = TcpListener::bind(server::ANY_PORT).await?;
         server::announce(&listener, listener.local_addr()?)?;

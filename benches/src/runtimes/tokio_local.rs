@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::LocalRuntime;
 use tokio::task::JoinHandle;
 
-use super::{Joined, Runtime, tokio_net};
+use super::{Joined, Runtime, tokio_net, tokio_tasks};
 
 /// tokio's newer way to run `!Send` futures.
 pub(crate) struct TokioLocal;
@@ -44,6 +44,32 @@ impl Runtime for TokioLocal {
     #[inline]
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
         tokio::time::sleep(duration)
+    }
+
+    #[inline]
+    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+        tokio::time::timeout(duration, future).await.ok()
+    }
+
+    async fn group<F>(futures: impl Iterator<Item = F>)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        tokio_tasks::group(futures).await;
+    }
+
+    async fn cancel_all(tasks: Vec<Self::Join<()>>) {
+        tokio_tasks::cancel_all(tasks).await;
+    }
+
+    #[inline]
+    fn with_context<F: Future>(value: u64, future: F) -> impl Future<Output = F::Output> {
+        tokio_tasks::VALUE.scope(value, future)
+    }
+
+    #[inline]
+    fn context() -> u64 {
+        tokio_tasks::VALUE.get()
     }
 
     fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {

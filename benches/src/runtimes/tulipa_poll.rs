@@ -50,6 +50,42 @@ impl Runtime for TulipaPoll {
         Tulipa::sleep(duration)
     }
 
+    #[inline]
+    fn timeout<F: Future>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> {
+        Tulipa::timeout(duration, future)
+    }
+
+    fn group<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = ()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        Tulipa::group(futures)
+    }
+
+    fn scope<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = ()>
+    where
+        F: Future<Output = ()>,
+    {
+        Tulipa::scope(futures)
+    }
+
+    fn cancel_all(tasks: Vec<Self::Join<()>>) -> impl Future<Output = ()> {
+        Tulipa::cancel_all(tasks)
+    }
+
+    #[inline]
+    fn with_context<F: Future>(value: u64, future: F) -> impl Future<Output = F::Output> {
+        Tulipa::with_context(value, future)
+    }
+
+    #[inline]
+    fn context() -> u64 {
+        Tulipa::context()
+    }
+
     fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
         Tulipa::serve(buffer_bytes)
     }

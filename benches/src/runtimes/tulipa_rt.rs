@@ -1,5 +1,6 @@
 //! tulipa, on its default reactor (or the one that `TULIPA_REACTOR` names).
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
@@ -10,6 +11,10 @@ use tulipa::task::JoinHandle;
 
 use super::{Joined, Runtime};
 use crate::tcp::server;
+
+tulipa::task::context_local! {
+    static VALUE: u64;
+}
 
 /// tulipa.
 pub(crate) struct Tulipa;
@@ -46,6 +51,58 @@ impl Runtime for Tulipa {
     #[inline]
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
         tulipa::sleep(duration)
+    }
+
+    #[inline]
+    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+        tulipa::timeout(duration, future).await.ok()
+    }
+
+    async fn group<F>(futures: impl Iterator<Item = F>)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let ended = tulipa::task_group(async |group| {
+            for future in futures {
+                drop(group.spawn(async {
+                    future.await;
+                    Ok::<_, Infallible>(())
+                }));
+            }
+            Ok(())
+        });
+        ended.await.expect("benchmark tasks do not fail");
+    }
+
+    async fn scope<F>(futures: impl Iterator<Item = F>)
+    where
+        F: Future<Output = ()>,
+    {
+        tulipa::scope(async |scope| {
+            for future in futures {
+                drop(scope.spawn(future));
+            }
+        })
+        .await;
+    }
+
+    async fn cancel_all(tasks: Vec<Self::Join<()>>) {
+        for task in &tasks {
+            task.0.cancel();
+        }
+        for task in tasks {
+            assert!(task.0.await.is_err_and(|error| error.is_cancelled()));
+        }
+    }
+
+    #[inline]
+    fn with_context<F: Future>(value: u64, future: F) -> impl Future<Output = F::Output> {
+        VALUE.scope(value, future)
+    }
+
+    #[inline]
+    fn context() -> u64 {
+        VALUE.get()
     }
 
     async fn serve(buffer_bytes: usize) -> io::Result<()> {

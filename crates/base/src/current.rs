@@ -30,6 +30,16 @@ impl TaskId {
         TaskId(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
     }
 
+    /// The id after this one, in the same loop. After 2^48 it begins again with the first.
+    #[inline]
+    pub fn next(self) -> TaskId {
+        let next = self.0.get().wrapping_add(1);
+        match NonZeroU64::new(next) {
+            Some(id) if next & SEQUENCE_MASK != 0 => TaskId(id),
+            _ => TaskId::new((self.0.get() >> SEQUENCE_BITS) as u16, 1),
+        }
+    }
+
     /// How many ids before `later`, of the same loop, this one was given out; zero if too many to count.
     #[inline]
     pub fn distance_to(self, later: TaskId) -> u32 {
@@ -49,6 +59,12 @@ impl TaskId {
         const MASK: u64 = (1 << 56) - 1;
         let bits = self.0.get() & !MASK | bits & MASK;
         TaskId(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// Which task of its loop it is, counted from one.
+    #[inline]
+    pub fn sequence(self) -> u64 {
+        self.0.get() & SEQUENCE_MASK
     }
 
     /// The id as a number, for logs.
@@ -115,5 +131,14 @@ mod tests {
         let (one, other) = (TaskId::new(0x1234, 5), TaskId::new(0x1233, 6));
         assert_eq!(one.with_lower_bits(other.as_u64()), other);
         assert_eq!(one.with_lower_bits(other.as_u64() & ((1 << 56) - 1)), other);
+    }
+
+    #[test]
+    fn ids_follow_one_another_within_their_loop() {
+        assert_eq!(TaskId::new(2, 3).next(), TaskId::new(2, 4));
+        for loop_number in [0, 2, u16::MAX] {
+            let last = TaskId::new(loop_number, SEQUENCE_MASK);
+            assert_eq!(last.next(), TaskId::new(loop_number, 1));
+        }
     }
 }

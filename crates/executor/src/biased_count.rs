@@ -77,12 +77,21 @@ impl BiasedCount {
     #[inline]
     pub(crate) fn acquire_local(&self) {
         let local = self.local.get();
-        if local != SETTLED_LOCAL {
-            abort_if_absurd(local);
+        // One test for both: the settled value is the lowest, and wraps round to the highest.
+        if local.wrapping_sub(1) < ABSURD {
             self.local.set(local + 1);
         } else {
-            self.acquire_remote();
+            self.acquire_local_unusual(local);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_local_unusual(&self, local: i32) {
+        if local != SETTLED_LOCAL {
+            std::process::abort();
+        }
+        self.acquire_remote();
     }
 
     /// Adds a reference, from any thread that holds one.
@@ -95,12 +104,14 @@ impl BiasedCount {
     /// Gives up a reference. Owner thread only.
     #[inline]
     pub(crate) fn release_local(&self) -> Release {
-        let local = self.local.get();
-        if local != SETTLED_LOCAL {
-            self.local.set(local - 1);
-            return Release::Kept;
+        // One less than the settled value is none.
+        match self.local.get().checked_sub(1) {
+            Some(less) => {
+                self.local.set(less);
+                Release::Kept
+            }
+            None => self.release_remote(),
         }
-        self.release_remote()
     }
 
     /// Gives up a reference, on any thread.
@@ -156,11 +167,13 @@ impl BiasedCount {
     }
 }
 
+const ABSURD: i32 = i32::MAX / 16;
+
 /// Ends the process before a count wraps, as `Arc` does: a program that forgets a hundred million clones
 /// of one waker gets here. 32 bits keep the block's header small.
 #[inline]
 fn abort_if_absurd(count: i32) {
-    if count > i32::MAX / 16 {
+    if count > ABSURD {
         std::process::abort();
     }
 }

@@ -10,7 +10,7 @@
 //! # Invariants
 //! 1. Behind a `CorePtr` is an allocated `Core`, as long as the executor is not dropped, or the block or
 //!    counted reference that holds the pointer is not freed.
-//! 2. Other threads touch only `owner`, `loop_number`, `inject` and `blocks`.
+//! 2. Other threads touch only `owner`, `no_task_id`, `inject` and `blocks`.
 //! 3. When the executor has closed the core, everything in it that may hold user code or thread-bound
 //!    data is gone (tasks, timers, handler), so that any thread may free the memory.
 
@@ -30,7 +30,7 @@ use std::time::Duration;
 use tulipa_base::{Instant, TaskId};
 
 use crate::biased_count::{BiasedCount, Release};
-use crate::cancel::{Limit, Spot, Tree};
+use crate::cancel::{LimitCell, Spot, Tree};
 use crate::context::Context;
 use crate::debug::Debug;
 use crate::inject::Inject;
@@ -63,13 +63,15 @@ pub(crate) struct Core {
     /// Where in its task's tree the running code is.
     pub(crate) spot: Cell<Spot>,
     /// By when the running code must be done.
-    pub(crate) limit: Cell<Limit>,
+    pub(crate) limit: LimitCell,
     /// Scopes and catch points of all tasks; `None` once the loop is closed.
     tree: std::cell::RefCell<Option<Rc<Tree>>>,
     /// The context of code outside of tasks, and of the main futures of runs, one after the other.
     pub(crate) context: std::cell::RefCell<Context>,
-    loop_number: u16,
-    next_sequence: Cell<u64>,
+    /// An id that no task has.
+    no_task_id: TaskId,
+    /// The id of the next task.
+    next_id: Cell<TaskId>,
     is_closing: Cell<bool>,
     is_running: Cell<bool>,
     /// The run is to end, or the next one after a turn. Set it with [`Core::stop`].
@@ -99,6 +101,7 @@ impl Core {
         debug: Debug,
     ) -> CorePtr {
         static LOOPS: AtomicU16 = AtomicU16::new(1);
+        let loop_number = LOOPS.fetch_add(1, Ordering::Relaxed);
         let core = Box::new(Core {
             owner: ThreadId::current_or_new(),
             ready: ReadyQueue::new(),
@@ -111,11 +114,11 @@ impl Core {
             panics: Cell::new(0),
             coarse_ms: Cell::new(0),
             spot: Cell::new(Spot::ROOT),
-            limit: Cell::new(Limit::NONE),
+            limit: LimitCell::new(),
             tree: std::cell::RefCell::new(Some(Rc::new(Tree::new()))),
             context: std::cell::RefCell::new(Context::empty()),
-            loop_number: LOOPS.fetch_add(1, Ordering::Relaxed),
-            next_sequence: Cell::new(1),
+            no_task_id: TaskId::new(loop_number, 0),
+            next_id: Cell::new(TaskId::new(loop_number, 1)),
             is_closing: Cell::new(false),
             is_running: Cell::new(false),
             is_stopping: Cell::new(false),
@@ -136,9 +139,9 @@ impl Core {
 
     #[inline]
     pub(crate) fn next_task_id(&self) -> TaskId {
-        let sequence = self.next_sequence.get();
-        self.next_sequence.set(sequence.wrapping_add(1));
-        TaskId::new(self.loop_number, sequence)
+        let id = self.next_id.get();
+        self.next_id.set(id.next());
+        id
     }
 
     /// The task whose code is running; `None` in a callback, and outside of tasks.
@@ -150,7 +153,7 @@ impl Core {
 
     /// Tasks that were ever spawned.
     pub(crate) fn spawned(&self) -> u64 {
-        self.next_sequence.get().wrapping_sub(1)
+        self.next_id.get().sequence() - 1
     }
 
     /// See the field.
@@ -193,7 +196,7 @@ impl Core {
             self.spawned_while_closing
                 .set(self.spawned_while_closing.get() + 1);
         } else {
-            task.schedule();
+            task.schedule_new(self);
         }
     }
 
@@ -514,7 +517,7 @@ impl RemoteCore {
 
     /// An id of this loop that no task has.
     pub(crate) fn no_task_id(&self) -> TaskId {
-        TaskId::new(self.core.get().loop_number, 0)
+        self.core.get().no_task_id
     }
 }
 

@@ -109,12 +109,12 @@ impl Core {
     /// while a task runs.
     fn watch(&self, task: TaskRef) {
         if task.header().flags.get().has(Flags::COMPLETE) {
-            return task.run(); // Nothing is polled: its block is freed.
+            return task.run(self); // Nothing is polled: its block is freed.
         }
         // Kept, so that there is something to name if it completes.
         let kept = Task::new(task);
         let start = Instant::machine_now();
-        task.run();
+        task.run(self);
         let took = Instant::machine_now() - start;
         if took >= self.debug.slow.get() {
             self.report_slow(&kept, took);

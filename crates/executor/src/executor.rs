@@ -483,7 +483,7 @@ impl<P: Park> Executor<P> {
         } else {
             for _ in 0..snapshot {
                 match core.ready.pop_front() {
-                    Some(task) => task.run(),
+                    Some(task) => task.run(core),
                     None => break,
                 }
             }

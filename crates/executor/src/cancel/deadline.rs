@@ -1,5 +1,6 @@
 //! By when must the running code be done?
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tulipa_base::Instant;
@@ -47,6 +48,66 @@ impl Limit {
     };
 }
 
+/// The limit of the running code. In two cells, because a timeout changes one of them only.
+pub(crate) struct LimitCell {
+    at: Cell<Instant>,
+    after_ns: Cell<u64>,
+}
+
+impl LimitCell {
+    pub(crate) fn new() -> LimitCell {
+        LimitCell {
+            at: Cell::new(Limit::NONE.at),
+            after_ns: Cell::new(Limit::NONE.after_ns),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Limit {
+        Limit {
+            at: self.at.get(),
+            after_ns: self.after_ns.get(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, limit: Limit) {
+        self.at.set(limit.at);
+        self.after_ns.set(limit.after_ns);
+    }
+
+    #[inline]
+    pub(crate) fn replace(&self, limit: Limit) -> Limit {
+        let before = self.get();
+        self.set(limit);
+        before
+    }
+}
+
+/// While it lives, the running code has a time limit from now, if that is the tighter one.
+#[must_use]
+pub(crate) struct LimitedFor {
+    core: CorePtr,
+    before_ns: u64,
+}
+
+impl LimitedFor {
+    #[inline(always)]
+    pub(crate) fn ns(core: CorePtr, ns: u64) -> LimitedFor {
+        let after_ns = &core.get().limit.after_ns;
+        let before_ns = after_ns.get();
+        after_ns.set(before_ns.min(ns));
+        LimitedFor { core, before_ns }
+    }
+}
+
+impl Drop for LimitedFor {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.core.get().limit.after_ns.set(self.before_ns);
+    }
+}
+
 /// While it lives, the running code has another limit.
 #[must_use]
 pub(crate) struct Limited {
@@ -80,11 +141,6 @@ impl Limited {
         let before = core.get().limit.get();
         core.get().limit.set(f(before));
         Some(Limited { core, before })
-    }
-
-    /// What limits the code around.
-    pub(crate) fn around(&self) -> Limit {
-        self.before
     }
 }
 

@@ -38,6 +38,6 @@ pub use shield::{Shield, shield};
 pub use token::{CancelToken, CancelTokenCancelled};
 pub use tree::Delivery;
 
-pub(crate) use deadline::{Limit, Limited};
+pub(crate) use deadline::{Limit, LimitCell, Limited, LimitedFor};
 pub(crate) use place::{InsideUnopened, Place, Settled, Spot};
 pub(crate) use tree::{Delivered, End, Kind, NodeIndex, Tree};

@@ -6,7 +6,7 @@ use std::task::Context;
 use tulipa_base::TaskId;
 
 use crate::cancel::tree::{Delivered, End, Kind, NodeId, NodeIndex, Request, Target, Tree};
-use crate::cancel::{CancelReason, Cancelled, Limit};
+use crate::cancel::{CancelReason, Cancelled};
 use crate::core::{self, CorePtr};
 use crate::task::TaskRef;
 
@@ -170,12 +170,14 @@ impl Place {
     }
 
     /// Whether there is a node.
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.opened.is_some()
     }
 
     /// Gives the node up. What arrived or was held and not acted on goes on outwards, unless it is
     /// consumed.
+    #[inline(never)]
     pub(crate) fn close(&mut self, end: End) {
         if let Some(opened) = self.opened.take() {
             opened.tree.detach(opened.id, end);
@@ -198,8 +200,11 @@ impl Place {
 }
 
 impl Drop for Place {
+    #[inline]
     fn drop(&mut self) {
-        self.close(End::PassOn);
+        if self.is_open() {
+            self.close(End::PassOn);
+        }
     }
 }
 
@@ -235,29 +240,27 @@ impl Drop for Inside {
 }
 
 /// While it lives, what is polled belongs below a scope that opens its node only when something inside
-/// needs it (see [`Spot`]), and has a limit of its own.
+/// needs it (see [`Spot`]).
 #[must_use]
 pub(crate) struct InsideUnopened {
     core: CorePtr,
     spot: Spot,
-    limit: Limit,
 }
 
 impl InsideUnopened {
     /// `None` outside of a loop.
     #[inline(always)]
-    pub(crate) fn enter(tighten: impl FnOnce(Limit) -> Limit) -> Option<InsideUnopened> {
+    pub(crate) fn enter() -> Option<InsideUnopened> {
         let core = core::current()?;
         let spot = core.get().spot.get();
-        let limit = core.get().limit.get();
         core.get().spot.set(Spot(spot.0 + ONE_UNOPENED));
-        core.get().limit.set(tighten(limit));
-        Some(InsideUnopened { core, spot, limit })
+        Some(InsideUnopened { core, spot })
     }
 
-    /// What limits the code around.
-    pub(crate) fn limit_around(&self) -> Limit {
-        self.limit
+    /// The loop that runs.
+    #[inline(always)]
+    pub(crate) fn core(&self) -> CorePtr {
+        self.core
     }
 
     /// Ends it. Gives the node to `place`, if one was opened meanwhile.
@@ -269,6 +272,7 @@ impl InsideUnopened {
     }
 
     #[cold]
+    #[inline(never)]
     fn adopt(&self, place: &mut Place) {
         let Some((_, task, tree)) = surroundings() else {
             return;
@@ -287,6 +291,7 @@ impl InsideUnopened {
 
     /// Where the code around is, once nodes were opened: the scopes around have theirs now as well.
     #[cold]
+    #[inline(never)]
     fn spot_around(&self) -> Spot {
         if !self.spot.has_unopened() {
             return self.spot;
@@ -304,7 +309,6 @@ impl Drop for InsideUnopened {
     #[inline(always)]
     fn drop(&mut self) {
         let core = self.core.get();
-        core.limit.set(self.limit);
         if core.spot.get() == Spot(self.spot.0 + ONE_UNOPENED) {
             core.spot.set(self.spot);
         } else {

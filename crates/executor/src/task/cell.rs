@@ -9,13 +9,12 @@ use std::future::Future;
 use std::mem::{ManuallyDrop, needs_drop, offset_of};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::ptr::{self, NonNull};
 use std::task::{Context, Poll};
 
 use crate::core::CorePtr;
 use crate::report::ExceptionKind;
 use crate::task::header::{Extras, Header, TaskRef};
-use crate::task::pool::free_elsewhere;
+use crate::task::pool::BlockSize;
 
 /// The payload of a caught panic.
 pub(crate) type Panic = Box<dyn Any + Send>;
@@ -23,8 +22,8 @@ pub(crate) type Panic = Box<dyn Any + Send>;
 /// The steps that know the future's type `F`.
 ///
 /// # Safety
-/// Each is called with a task made by [`allocate`] for the same `F`; all but `free` on the owner
-/// thread, in the states that their comments name.
+/// Each is called with a task made by [`allocate`] for the same `F`, on the owner thread, in the states
+/// that their comments name.
 pub(crate) struct VTable {
     /// Polls the future. On `Ready` or a panic it has dropped the future and stored the outcome.
     /// The stage holds the future, and nobody else uses it.
@@ -39,17 +38,17 @@ pub(crate) struct VTable {
     pub(crate) stage_offset: usize,
     /// Moves the payload out, which the stage holds. The caller marks the stage as empty.
     pub(crate) take_panic: unsafe fn(TaskRef) -> Panic,
-    /// Frees the block, whose stage is empty, to which nothing points any more. Any thread, and it is
-    /// said whether it is the owner.
-    pub(crate) free: unsafe fn(TaskRef, bool),
+    /// How the block was allocated.
+    pub(crate) block: BlockSize,
 }
 
 /// What a poll led to.
 pub(crate) enum Polled {
-    /// The future waits.
-    Pending,
+    // In the order of `Poll`'s variants, so that one becomes the other for free.
     /// The future is dropped and its value is in the stage.
     Value,
+    /// The future waits.
+    Pending,
     /// The future is dropped and the payload of its panic is in the stage.
     Panicked,
 }
@@ -77,9 +76,10 @@ pub(crate) fn allocate<F: Future>(
     spawned_at: &'static Location<'static>,
     extras: Option<Box<Extras>>,
 ) -> TaskRef {
-    let block = core.get().pool.allocate(Layout::new::<TaskCell<F>>());
+    let block = core.get().pool.allocate(Steps::<F>::BLOCK);
     let cell = block.cast::<TaskCell<F>>().as_ptr();
-    let header = Header::new(Steps::<F>::VTABLE, core, spawned_at, extras);
+    let parent = core.get().running.get();
+    let header = Header::new(Steps::<F>::VTABLE, core, spawned_at, extras, parent);
     // SAFETY: `cell` points to memory for a `TaskCell<F>` that nobody else uses. Both fields are
     // written in place, so that a large future is copied once.
     unsafe {
@@ -90,7 +90,9 @@ pub(crate) fn allocate<F: Future>(
     }
     core.get().block_allocated();
     // SAFETY: the header is the first field (`repr(C)`), and the pointer is that of the whole block.
-    unsafe { TaskRef::new(block.cast::<Header>()) }
+    let task = unsafe { TaskRef::new(block.cast::<Header>()) };
+    task.inherit(parent);
+    task
 }
 
 /// Where the functions of a vtable live.
@@ -103,8 +105,10 @@ impl<F: Future> Steps<F> {
         drop_value: Self::drop_value,
         stage_offset: offset_of!(TaskCell<F>, stage),
         take_panic: Self::take_panic,
-        free: Self::free,
+        block: Self::BLOCK,
     };
+
+    const BLOCK: BlockSize = BlockSize::of(Layout::new::<TaskCell<F>>());
 
     /// # Safety
     /// `task` was allocated for this `F`.
@@ -140,14 +144,27 @@ impl<F: Future> Steps<F> {
             }
             Err(payload) => {
                 // SAFETY: as above.
-                if let Err(second) = unsafe { Self::drop_future(task) } {
-                    task.report(ExceptionKind::DestructorPanicked, second);
-                }
-                // SAFETY: as above.
-                unsafe { (&raw mut (*stage).panic).write(ManuallyDrop::new(Box::new(payload))) };
+                unsafe { Self::panicked(task, payload) };
                 Polled::Panicked
             }
         }
+    }
+
+    /// The future has panicked. Out of line, so that a poll has no registers to save for this.
+    ///
+    /// # Safety
+    /// As for `poll`, which calls it.
+    #[cold]
+    #[inline(never)]
+    unsafe fn panicked(task: TaskRef, payload: Panic) {
+        // SAFETY: by the caller the stage holds the future, which is not used again.
+        if let Err(second) = unsafe { Self::drop_future(task) } {
+            task.report(ExceptionKind::DestructorPanicked, second);
+        }
+        // SAFETY: by the caller.
+        let stage = unsafe { Self::stage(task) };
+        // SAFETY: the stage is empty and ours.
+        unsafe { (&raw mut (*stage).panic).write(ManuallyDrop::new(Box::new(payload))) };
     }
 
     unsafe fn drop_future(task: TaskRef) -> Result<(), Panic> {
@@ -173,22 +190,5 @@ impl<F: Future> Steps<F> {
         let stage = unsafe { Self::stage(task) };
         // SAFETY: by the caller the stage holds the payload, which is not used here again.
         *unsafe { ManuallyDrop::take(&mut (*stage).panic) }
-    }
-
-    unsafe fn free(task: TaskRef, is_owner: bool) {
-        let core = task.header().core;
-        let layout = Layout::new::<TaskCell<F>>();
-        // SAFETY: by the caller nothing points to the block any more; `allocate` got it from the
-        // core's pool with this layout. The stage has no destructor of its own. The core is there
-        // until `CorePtr::block_freed`, which the caller calls next.
-        unsafe {
-            ptr::drop_in_place(task.as_ptr());
-            let block = NonNull::new_unchecked(task.as_ptr().cast::<u8>());
-            if is_owner {
-                core.get().pool.free(block, layout);
-            } else {
-                free_elsewhere(block, layout);
-            }
-        }
     }
 }

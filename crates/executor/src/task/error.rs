@@ -19,6 +19,11 @@ use crate::task::join::JoinHandle;
 /// That the awaited task was cancelled does not mean that the one that awaits is: it is a value like any other.
 #[doc(alias = "CancelledError")]
 pub struct JoinError {
+    /// Boxed, so that a result costs no more to move than its value.
+    inner: Box<Inner>,
+}
+
+struct Inner {
     id: TaskId,
     name: Option<Box<str>>,
     spawned_at: &'static Location<'static>,
@@ -69,14 +74,14 @@ impl JoinError {
 
     /// Of a task that another thread has sent.
     pub(crate) fn sent_cancelled(id: TaskId, spawned_at: &'static Location<'static>) -> JoinError {
-        JoinError {
+        JoinError::of(Inner {
             id,
             name: None,
             spawned_at,
             cause: Cause::Cancelled {
                 reason: CancelReason::Requested,
             },
-        }
+        })
     }
 
     /// Of a task that another thread has sent.
@@ -86,7 +91,7 @@ impl JoinError {
         payload: Panic,
     ) -> JoinError {
         let message = panic_message(&*payload).into();
-        JoinError {
+        JoinError::of(Inner {
             id,
             name: None,
             spawned_at,
@@ -94,43 +99,50 @@ impl JoinError {
                 message,
                 payload: Mutex::new(payload),
             },
-        }
+        })
     }
 
     fn new(task: TaskRef, cause: Cause) -> JoinError {
         let header = task.header();
         let name = header.with_name(|name| name.map(Box::from));
-        JoinError {
+        JoinError::of(Inner {
             id: header.id,
             name,
             spawned_at: header.spawned_at,
             cause,
+        })
+    }
+
+    #[cold]
+    fn of(inner: Inner) -> JoinError {
+        JoinError {
+            inner: Box::new(inner),
         }
     }
 
     /// The id of the task.
     pub fn id(&self) -> TaskId {
-        self.id
+        self.inner.id
     }
 
     /// The task's name, if it was given one.
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.inner.name.as_deref()
     }
 
     /// Where the task was spawned.
     pub fn spawned_at(&self) -> &'static Location<'static> {
-        self.spawned_at
+        self.inner.spawned_at
     }
 
     /// Whether the task was cancelled or aborted, or its loop closed, before it had a value.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.cause, Cause::Cancelled { .. })
+        matches!(self.inner.cause, Cause::Cancelled { .. })
     }
 
     /// Why the task was cancelled, if it was.
     pub fn reason(&self) -> Option<&CancelReason> {
-        match &self.cause {
+        match &self.inner.cause {
             Cause::Cancelled { reason } => Some(reason),
             _ => None,
         }
@@ -138,23 +150,23 @@ impl JoinError {
 
     /// Whether a task awaited itself, which would never have ended.
     pub fn is_deadlock(&self) -> bool {
-        matches!(self.cause, Cause::Deadlock)
+        matches!(self.inner.cause, Cause::Deadlock)
     }
 
     /// Whether the task is a child of a group that failed or panicked: the group has its error.
     pub fn is_failed(&self) -> bool {
-        matches!(self.cause, Cause::Failed)
+        matches!(self.inner.cause, Cause::Failed)
     }
 
     /// Whether the task panicked.
     pub fn is_panic(&self) -> bool {
-        matches!(self.cause, Cause::Panicked { .. })
+        matches!(self.inner.cause, Cause::Panicked { .. })
     }
 
     /// The text of the task's panic, if that is why. A payload that is not text reads as
     /// `(a value that is not text)`.
     pub fn panic_message(&self) -> Option<&str> {
-        match &self.cause {
+        match &self.inner.cause {
             Cause::Panicked { message, .. } => Some(message),
             _ => None,
         }
@@ -165,7 +177,7 @@ impl JoinError {
     /// # Errors
     /// The error itself, when the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
-        match self.cause {
+        match self.inner.cause {
             Cause::Panicked { payload, .. } => {
                 Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
             }
@@ -188,12 +200,12 @@ impl JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {} ", self.id)?;
-        if let Some(name) = &self.name {
+        write!(f, "task {} ", self.inner.id)?;
+        if let Some(name) = &self.inner.name {
             write!(f, "'{name}' ")?;
         }
-        write!(f, "spawned at {} ", self.spawned_at)?;
-        match &self.cause {
+        write!(f, "spawned at {} ", self.inner.spawned_at)?;
+        match &self.inner.cause {
             Cause::Cancelled { reason } if *reason == CancelReason::Requested => {
                 f.write_str("was cancelled")
             }

@@ -13,12 +13,13 @@ use tulipa_base::{TaskId, budget, current, wait};
 use crate::biased_count::{BiasedCount, Release, Unqueued};
 use crate::cancel::{CancelReason, NodeIndex};
 use crate::context;
-use crate::core::CorePtr;
+use crate::core::{Core, CorePtr};
 use crate::inject::Message;
 use crate::report::{ExceptionKind, drop_quietly, panic_message};
 use crate::shim::Cell;
 use crate::task::cell::{Panic, Polled, VTable};
 use crate::task::joiner::{Joiner, JoinerSlot};
+use crate::task::pool::free_elsewhere;
 use crate::task::waits::Waits;
 use crate::task::waker;
 
@@ -97,6 +98,19 @@ impl Flags {
         Flags(self.0 & !other.0)
     }
 
+    /// Those of them that are in `mask`.
+    #[inline]
+    pub(crate) const fn only(self, mask: Flags) -> Flags {
+        Flags(self.0 & mask.0)
+    }
+
+    /// Clears `old`, which is set, and sets `new`, which is not.
+    #[inline]
+    pub(crate) fn exchange(self, old: Flags, new: Flags) -> Flags {
+        debug_assert!(self.has(old) && !self.has(new), "{self:?}");
+        Flags(self.0 ^ old.0 ^ new.0)
+    }
+
     /// Whether any flag of `other` is set.
     #[inline]
     pub(crate) const fn has(self, other: Flags) -> bool {
@@ -146,7 +160,7 @@ pub(crate) struct Header {
     pub(crate) spawned_at: &'static Location<'static>,
     pub(crate) extras: Cell<Option<Box<Extras>>>,
     /// How many tasks were spawned from the parent's spawn to this one's; zero when the loop is the parent.
-    parent_distance: u32,
+    parent_distance: Cell<u32>,
     /// Requests to cancel that were not taken back.
     pub(crate) cancels: Cell<u32>,
     #[cfg(loom)]
@@ -172,26 +186,18 @@ impl Header {
         core: CorePtr,
         spawned_at: &'static Location<'static>,
         extras: Option<Box<Extras>>,
+        parent: Option<TaskRef>,
     ) -> Header {
         let id = core.get().next_task_id();
-        let mut parent_distance = 0;
-        let mut flags = Flags::HANDLE;
-        let mut extras = extras;
-        if let Some(parent) = core.get().running.get() {
-            parent_distance = parent.header().id.distance_to(id);
-            let parent_flags = parent.header().flags.get();
-            if parent_flags.has(Flags::CONTEXT) {
-                inherit_context(parent, &mut flags, &mut extras);
-            }
-            if parent_flags.has(Flags::CALLBACK) {
-                parent_distance = 0;
-            }
-        }
+        let parent_distance = match parent {
+            Some(parent) => parent.header().id.distance_to(id),
+            None => 0,
+        };
         Header {
             vtable,
             core,
             next: Cell::new(None),
-            flags: Cell::new(flags),
+            flags: Cell::new(Flags::HANDLE),
             polls: Cell::new(0),
             count: BiasedCount::new(),
             waits: Waits::new(),
@@ -204,7 +210,7 @@ impl Header {
             younger: Cell::new(None),
             spawned_at,
             extras: Cell::new(extras),
-            parent_distance,
+            parent_distance: Cell::new(parent_distance),
             cancels: Cell::new(0),
             #[cfg(loom)]
             _live: crate::loom_models::Live::new(),
@@ -233,7 +239,8 @@ impl Header {
 
     /// The task that was running when this one was spawned.
     pub(crate) fn parent(&self) -> Option<TaskId> {
-        (self.parent_distance != 0).then(|| self.id.before(u64::from(self.parent_distance)))
+        let distance = self.parent_distance.get();
+        (distance != 0).then(|| self.id.before(u64::from(distance)))
     }
 
     #[inline]
@@ -260,16 +267,6 @@ impl Extras {
 
     fn is_empty(&self) -> bool {
         self.name.is_none() && self.reason.is_none() && self.context.is_empty()
-    }
-}
-
-/// Gives a new task the context of the one that makes it, unless it has one of its own.
-#[cold]
-fn inherit_context(parent: TaskRef, flags: &mut Flags, extras: &mut Option<Box<Extras>>) {
-    *flags = flags.with(Flags::CONTEXT);
-    let extras = extras.get_or_insert_default();
-    if extras.context.is_empty() {
-        extras.context = parent.header().with_extras(|extras| extras.context.clone());
     }
 }
 
@@ -301,6 +298,41 @@ impl TaskRef {
 
     // ---- owner thread ----
 
+    /// Gives a new task the context of the task or callback that makes it, and takes a callback back as its
+    /// parent.
+    #[inline]
+    pub(crate) fn inherit(self, parent: Option<TaskRef>) {
+        const UNUSUAL: Flags = Flags::CONTEXT.with(Flags::CALLBACK);
+        if let Some(parent) = parent
+            && parent.header().flags.get().has(UNUSUAL)
+        {
+            self.inherit_from(parent);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn inherit_from(self, parent: TaskRef) {
+        let (header, flags) = (self.header(), parent.header().flags.get());
+        if flags.has(Flags::CONTEXT) {
+            let context = parent.header().with_extras(|extras| extras.context.clone());
+            header.set(Flags::CONTEXT);
+            header.with_extras(|extras| extras.context = context);
+        }
+        if flags.has(Flags::CALLBACK) {
+            header.parent_distance.set(0);
+        }
+    }
+
+    /// Puts a new task, which nobody has woken yet, at the end of the ready queue of its loop.
+    #[inline]
+    pub(crate) fn schedule_new(self, core: &Core) {
+        let header = self.header();
+        debug_assert!(!header.flags.get().has(Flags::SCHEDULED));
+        header.set(Flags::SCHEDULED);
+        core.ready.push_back(self);
+    }
+
     /// Puts the task at the end of the ready queue, unless it is there, or complete.
     #[inline]
     pub(crate) fn schedule(self) {
@@ -314,22 +346,24 @@ impl TaskRef {
         }
     }
 
-    /// Polls the task, which has just been taken from the ready queue.
-    #[inline]
-    pub(crate) fn run(self) {
+    /// Polls the task, which has just been taken from the ready queue of its loop, or of a scope.
+    #[inline(always)]
+    pub(crate) fn run(self, core: &Core) {
         let header = self.header();
-        let flags = header.flags.get().without(Flags::SCHEDULED);
+        debug_assert!(std::ptr::eq(header.core.get(), core));
+        let flags = header.flags.get();
         const UNUSUAL: Flags = Flags::COMPLETE
             .with(Flags::ABORT)
             .with(Flags::CANCEL)
             .with(Flags::CALLBACK);
         if flags.has(UNUSUAL) {
-            header.flags.set(flags);
             return self.run_unusual();
         }
-        header.flags.set(flags.with(Flags::RUNNING));
+        header
+            .flags
+            .set(flags.exchange(Flags::SCHEDULED, Flags::RUNNING));
         header.polls.set(header.polls.get().wrapping_add(1));
-        header.core.get().running.set(Some(self));
+        core.running.set(Some(self));
         current::set_task_id(Some(header.id));
         budget::start();
         let polled = {
@@ -340,25 +374,29 @@ impl TaskRef {
             // by a turn, of which there is one at a time.
             unsafe { (header.vtable.poll)(self, &mut cx) }
         };
-        match polled {
-            Polled::Pending => {
-                header.clear(Flags::RUNNING);
-                header.waits.keep_noted();
-                header.since_ms.set(header.core.get().coarse_ms());
-            }
-            Polled::Value => self.complete(Flags::VALUE),
-            Polled::Panicked => {
-                let panics = &header.core.get().panics;
-                panics.set(panics.get().wrapping_add(1));
-                self.complete(Flags::PANICKED);
-            }
+        if let Polled::Pending = polled {
+            header.clear(Flags::RUNNING);
+            header.waits.keep_noted();
+            header.since_ms.set(core.coarse_ms());
+        } else if let Polled::Panicked = polled {
+            self.complete_panicked();
+        } else if !self.complete_plain(core) {
+            self.complete(Flags::VALUE);
         }
+    }
+
+    /// Polls a new task that was never scheduled.
+    #[inline(never)]
+    pub(crate) fn run_at_once(self, core: &Core) {
+        self.header().set(Flags::SCHEDULED); // As if it had just been taken from the queue.
+        self.run(core);
     }
 
     /// The task is complete, or was aborted (see arrows 4 and 5), or it is a callback. Callbacks are not rare,
     /// but the others are to have the straight way.
     #[cold]
     fn run_unusual(self) {
+        self.header().clear(Flags::SCHEDULED);
         let flags = self.header().flags.get();
         if flags.has(Flags::COMPLETE) {
             self.free_if_unused();
@@ -394,8 +432,53 @@ impl TaskRef {
         self.complete(Flags::CANCELLED);
     }
 
+    /// Does what `complete` does, for nearly every task that has a value: its handle exists, and nobody
+    /// waits or one task does, which awaits nothing else. Answers `false` for another one, and has then
+    /// done nothing. It calls nobody else's code.
+    #[inline(always)]
+    fn complete_plain(self, core: &Core) -> bool {
+        const LOOKED_AT: Flags = Flags::HANDLE
+            .with(Flags::CANCEL)
+            .with(Flags::SCOPED)
+            .with(Flags::CONTEXT);
+        let header = self.header();
+        let flags = header.flags.get();
+        if flags.only(LOOKED_AT) != Flags::HANDLE || header.scopes.get().is_some() {
+            return false;
+        }
+        let joiner = header.joiner.task();
+        if let Some(waiter) = joiner {
+            let header = waiter.header();
+            if !header.waits.is_only(self) || header.flags.get().has(Flags::DEFERRED) {
+                return false;
+            }
+            header.waits.set_awaited(None);
+        } else if !header.joiner.is_empty() {
+            return false;
+        }
+        wait::clear(); // What its last poll has noted is not the next task's.
+        let done = Flags::COMPLETE.with(Flags::VALUE);
+        let over = Flags::RUNNING.with(Flags::AWAITED);
+        header.flags.set(flags.with(done).without(over));
+        core.tasks.remove(self);
+        if let Some(waiter) = joiner {
+            header.joiner.forget_task();
+            waiter.schedule();
+            waiter.release_local();
+        }
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn complete_panicked(self) {
+        let panics = &self.header().core.get().panics;
+        panics.set(panics.get().wrapping_add(1));
+        self.complete(Flags::PANICKED);
+    }
+
     /// Says that the future is gone, and what came of it. The task is `RUNNING`.
-    #[inline]
+    #[inline(never)]
     fn complete(self, outcome: Flags) {
         let header = self.header();
         let flags = header.flags.get().with(Flags::COMPLETE.with(outcome));
@@ -642,12 +725,29 @@ impl TaskRef {
     // ---- any thread ----
 
     /// Frees the block. The caller was told that it gave up the last reference.
-    #[inline]
+    #[inline(never)]
     fn free(self, is_owner: bool) {
         let core = self.header().core;
+        let size = self.header().vtable.block;
+        if let Some(extras) = self.header().extras.take() {
+            drop_extras(extras);
+        }
+        #[cfg(loom)]
+        // SAFETY: as below. Beside the extras only what loom counts has a destructor.
+        unsafe {
+            std::ptr::drop_in_place(self.as_ptr());
+        }
+        let block = self.0.cast::<u8>();
         // SAFETY: the count said `Last`, which it does only after `settle`, so the task is complete
-        // and its outcome taken or dropped; nobody points to the block any more.
-        unsafe { (self.header().vtable.free)(self, is_owner) };
+        // and its outcome taken or dropped; nobody points to the block any more. It was allocated from
+        // the core's pool with this size. The core is there until `CorePtr::block_freed`.
+        unsafe {
+            if is_owner {
+                core.get().pool.free(block, size);
+            } else {
+                free_elsewhere(block, size);
+            }
+        }
         core.block_freed(is_owner);
     }
 
@@ -734,6 +834,13 @@ impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TaskRef({:p})", self.0)
     }
+}
+
+/// Out of line, so that few registers are saved where a block is freed.
+#[cold]
+#[inline(never)]
+fn drop_extras(extras: Box<Extras>) {
+    drop(extras);
 }
 
 /// Gives up a joiner without waking it.

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -47,12 +48,25 @@ use crate::task::waker;
 #[must_use = "a task goes on when its handle is dropped: `drop(handle)` says that you mean it"]
 #[doc(alias = "Task")]
 pub struct JoinHandle<T> {
-    /// Valid while the `HANDLE` flag is set, which this handle clears when it is dropped.
-    task: TaskRef,
+    // Dropped first: what is ended is the wait, then the claim on the task.
     /// Where requests to cancel whoever awaits this are forwarded from, unless it is a task directly: then
     /// that task's list of awaited tasks has it.
     place: Option<Box<Place>>,
+    task: Claim,
     _result: PhantomData<(Rc<()>, T)>,
+}
+
+/// What a handle has of its task, whatever that yields: the pointer is valid while the `HANDLE` flag is set,
+/// which this clears when it is dropped.
+struct Claim(TaskRef);
+
+impl Deref for Claim {
+    type Target = TaskRef;
+
+    #[inline]
+    fn deref(&self) -> &TaskRef {
+        &self.0
+    }
 }
 
 impl<T> JoinHandle<T> {
@@ -61,8 +75,8 @@ impl<T> JoinHandle<T> {
     /// - No other handle is made for it.
     pub(crate) unsafe fn new(task: TaskRef) -> JoinHandle<T> {
         JoinHandle {
-            task,
             place: None,
+            task: Claim(task),
             _result: PhantomData,
         }
     }
@@ -95,7 +109,7 @@ impl<T> JoinHandle<T> {
 
     /// The task itself, to look at it and to cancel it from elsewhere.
     pub fn task(&self) -> Task {
-        Task::new(self.task)
+        Task::new(*self.task)
     }
 
     /// The result of a task that has ended; `None` before. It can be had once.
@@ -230,10 +244,10 @@ impl<T> JoinHandle<T> {
         let header = self.task.header();
         if flags.has(Flags::PANICKED) {
             // SAFETY: the task is complete with a payload that was not taken. `TAKEN` is set.
-            let payload = unsafe { (header.vtable.take_panic)(self.task) };
-            return JoinError::panicked(self.task, payload);
+            let payload = unsafe { (header.vtable.take_panic)(*self.task) };
+            return JoinError::panicked(*self.task, payload);
         }
-        JoinError::cancelled(self.task)
+        JoinError::cancelled(*self.task)
     }
 }
 
@@ -242,6 +256,52 @@ impl<T> Future for JoinHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // What is usual comes first; the rest asks everything again.
+        const LOOKED_AT: Flags = Flags::VALUE.with(Flags::TAKEN).with(Flags::FORWARDED);
+        let flags = self.task.header().flags.get();
+        if flags.only(LOOKED_AT) == Flags::VALUE && self.place.is_none() {
+            return Poll::Ready(self.take());
+        }
+        if self.place.is_none() && self.task.wait_directly(cx) {
+            return Poll::Pending;
+        }
+        self.poll_unusual(cx)
+    }
+}
+
+impl Claim {
+    /// Waits as the running task, if it is that which polls, which polls directly, and for the first time
+    /// since it began to wait.
+    #[inline(never)]
+    fn wait_directly(&self, cx: &Context<'_>) -> bool {
+        const UNUSUAL: Flags = Flags::COMPLETE.with(Flags::AWAITED).with(Flags::FORWARDED);
+        let header = self.header();
+        let core = header.core.get();
+        let Some(waiter) = waker::task_of(cx.waker()) else {
+            return false;
+        };
+        // The running task of this loop belongs to it.
+        if core.running.get() != Some(waiter)
+            || !core.spot.get().is_root()
+            || header.flags.get().has(UNUSUAL)
+            || !header.joiner.is_empty()
+            || waiter == **self
+        {
+            return false;
+        }
+        waiter.acquire_local();
+        header.joiner.put_task(waiter);
+        self.link_awaited(waiter);
+        if waiter.header().flags.get().has(Flags::CANCEL) {
+            forward_at_once(waiter);
+        }
+        true
+    }
+}
+
+impl<T> JoinHandle<T> {
+    #[inline(never)]
+    fn poll_unusual(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let header = self.task.header();
         if self.is_finished() {
             if (self.place.is_some() || header.flags.get().has(Flags::FORWARDED))
@@ -254,7 +314,7 @@ impl<T> Future for JoinHandle<T> {
         }
         let Some(waiter) = directly_polling(header.core, cx) else {
             if self.is_running_here() {
-                return Poll::Ready(Err(JoinError::deadlock(self.task)));
+                return Poll::Ready(Err(JoinError::deadlock(*self.task)));
             }
             return match self.wait_elsewhere(cx, Edge::Forwards) {
                 Poll::Ready(()) => Poll::Ready(self.take()),
@@ -264,8 +324,8 @@ impl<T> Future for JoinHandle<T> {
         if header.joiner.is_task(waiter) && header.flags.get().has(Flags::AWAITED) {
             return Poll::Pending;
         }
-        if waiter == self.task {
-            return Poll::Ready(Err(JoinError::deadlock(self.task)));
+        if waiter == *self.task {
+            return Poll::Ready(Err(JoinError::deadlock(*self.task)));
         }
         self.leave();
         drop_joiner(header.joiner.take());
@@ -310,7 +370,7 @@ impl<T> JoinHandle<T> {
     /// Polls without handing cancellation on.
     pub(crate) fn poll_shielded(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         if !self.is_finished() && self.is_running_here() {
-            return Poll::Ready(Err(JoinError::deadlock(self.task)));
+            return Poll::Ready(Err(JoinError::deadlock(*self.task)));
         }
         self.poll_result(cx)
     }
@@ -318,7 +378,7 @@ impl<T> JoinHandle<T> {
     /// Whether the task is the one that is running: it would wait for itself.
     fn is_running_here(&self) -> bool {
         let running = core::current().and_then(|core| core.get().running_task());
-        running.is_some_and(|running| running == self.task)
+        running.is_some_and(|running| running == *self.task)
     }
 
     /// Waits with a waker that is not the running task's, below a scope of that task, or without an
@@ -328,11 +388,11 @@ impl<T> JoinHandle<T> {
         let header = self.task.header();
         let in_list = Flags::AWAITED.with(Flags::FORWARDED);
         if header.flags.get().has(in_list) {
-            self.leave_list();
+            self.task.leave_list();
         }
         match edge {
             Edge::Forwards => {
-                let task = Task::new(self.task);
+                let task = Task::new(*self.task);
                 let place = self.place.get_or_insert_default();
                 place.settle(Kind::Forward(task), cx);
             }
@@ -387,26 +447,25 @@ impl<T> JoinHandle<T> {
     }
 
     /// Ends what ties the task to whoever polled this last.
-    #[inline]
     fn leave(&mut self) {
-        if self.place.is_some() {
-            self.place = None;
-        }
+        self.place = None;
         let flags = self.task.header().flags.get();
         if flags.has(Flags::AWAITED.with(Flags::FORWARDED)) {
-            self.leave_list();
+            self.task.leave_list();
         }
     }
+}
 
+impl Claim {
     /// Takes the task out of the list of those that its joiner awaits. A request that was forwarded, and has
     /// not led to anything, goes to the joiner itself.
     #[cold]
-    fn leave_list(&mut self) {
-        let header = self.task.header();
+    fn leave_list(&self) {
+        let header = self.header();
         let flags = header.flags.get();
         let waiter = header.joiner.task().map(Task::new);
         if flags.has(Flags::AWAITED) {
-            self.task.unlink_awaited();
+            self.unlink_awaited();
         }
         header.clear(Flags::FORWARDED);
         if flags.has(Flags::FORWARDED)
@@ -436,18 +495,37 @@ fn pass_on_to(waiter: TaskRef) -> bool {
 // The handle holds a pointer, no `T`.
 impl<T> Unpin for JoinHandle<T> {}
 
-impl<T> Drop for JoinHandle<T> {
-    #[inline]
+impl Drop for Claim {
+    #[inline(never)]
     fn drop(&mut self) {
-        self.leave();
-        let header = self.task.header();
+        const LOOKED_AT: Flags = Flags::TAKEN.with(Flags::AWAITED).with(Flags::FORWARDED);
+        let header = self.header();
+        let flags = header.flags.get();
+        if flags.only(LOOKED_AT) == Flags::TAKEN {
+            header.flags.set(flags.without(Flags::HANDLE));
+            self.free_if_unused();
+        } else {
+            self.drop_untaken();
+        }
+    }
+}
+
+impl Claim {
+    /// Gives the claim up, and the outcome with it, or the task goes on without a handle.
+    #[inline(never)]
+    fn drop_untaken(&self) {
+        let header = self.header();
+        let in_list = Flags::AWAITED.with(Flags::FORWARDED);
+        if header.flags.get().has(in_list) {
+            self.leave_list();
+        }
         if header.flags.get().has(Flags::COMPLETE) {
             // The handle's claim is given up last: destructors must find the block in place.
             if !header.flags.get().has(Flags::TAKEN) {
-                self.task.drop_outcome();
+                self.drop_outcome();
             }
             header.flags.set(header.flags.get().without(Flags::HANDLE));
-            self.task.free_if_unused();
+            self.free_if_unused();
         } else {
             header.flags.set(header.flags.get().without(Flags::HANDLE));
             // An unfinished task stays, unless this destructor ends it; nothing follows.
@@ -512,6 +590,6 @@ impl<T> Drop for AbortOnDrop<T> {
 impl<T> JoinHandle<T> {
     /// The task; valid as long as the handle.
     pub(crate) fn task_ref(&self) -> TaskRef {
-        self.task
+        *self.task
     }
 }

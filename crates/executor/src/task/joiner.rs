@@ -33,6 +33,19 @@ impl JoinerSlot {
         JoinerSlot(Cell::new(ptr::null_mut()))
     }
 
+    /// Whether nobody waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.get().is_null()
+    }
+
+    /// Takes out a task, whose reference goes to the caller.
+    #[inline]
+    pub(crate) fn forget_task(&self) {
+        debug_assert!(self.task().is_some());
+        self.0.set(ptr::null_mut());
+    }
+
     /// Whether it is this task.
     #[inline]
     pub(crate) fn is_task(&self, task: TaskRef) -> bool {

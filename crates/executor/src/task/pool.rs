@@ -38,9 +38,8 @@ const FREE_OF_CHARGE: usize = 64 * 1024;
 
 pub(crate) struct Pool {
     sizes: [Size; SIZES],
-    /// Bit `n`: the list of `n` steps is not empty.
+    /// Bit `n`: the list of `n` steps may hold blocks. Bit 0, which is no size: see [`GROWN`].
     occupied: Cell<u64>,
-    kept_bytes: Cell<usize>,
     is_closed: Cell<bool>,
 }
 
@@ -56,16 +55,35 @@ struct Free {
     next: Option<NonNull<Free>>,
 }
 
-/// The layout a block is really allocated with, and its size in steps if it is kept when freed.
-#[inline]
-const fn rounded(layout: Layout) -> (Layout, Option<usize>) {
-    let steps = (layout.size() + OVERHEAD).div_ceil(STEP);
-    if steps >= SIZES || layout.align() > STEP {
-        return (layout, None);
-    }
-    match Layout::from_size_align(size_of_steps(steps), STEP) {
-        Ok(rounded) => (rounded, Some(steps)),
-        Err(_) => (layout, None),
+/// How blocks of one layout are allocated, and kept.
+#[derive(Clone, Copy)]
+pub(crate) struct BlockSize {
+    /// What they are really allocated with.
+    rounded: Layout,
+    /// The size in steps; [`NOT_KEPT`] if blocks of it are not kept when they are freed.
+    steps: usize,
+}
+
+const NOT_KEPT: usize = SIZES;
+
+/// Blocks were freed since the pool was last found to be free of charge. So a loop that spawns nothing
+/// tests one bit before it waits.
+const GROWN: u64 = 1;
+
+impl BlockSize {
+    /// For blocks of this layout, whose size is not zero.
+    pub(crate) const fn of(layout: Layout) -> BlockSize {
+        let steps = (layout.size() + OVERHEAD).div_ceil(STEP);
+        if steps < SIZES
+            && layout.align() <= STEP
+            && let Ok(rounded) = Layout::from_size_align(size_of_steps(steps), STEP)
+        {
+            return BlockSize { rounded, steps };
+        }
+        BlockSize {
+            rounded: layout,
+            steps: NOT_KEPT,
+        }
     }
 }
 
@@ -79,24 +97,22 @@ impl Pool {
         Pool {
             sizes: std::array::from_fn(|_| empty()),
             occupied: Cell::new(0),
-            kept_bytes: Cell::new(0),
             is_closed: Cell::new(false),
         }
     }
 
-    /// Memory for a block of this layout, whose size is not zero.
+    /// Memory for a block.
     #[inline]
-    pub(crate) fn allocate(&self, layout: Layout) -> NonNull<u8> {
-        let (layout, steps) = rounded(layout);
-        match steps {
-            Some(steps) => self.pop(steps).map_or_else(|| fresh(layout), NonNull::cast),
-            None => fresh(layout),
+    pub(crate) fn allocate(&self, size: BlockSize) -> NonNull<u8> {
+        match self.pop(size.steps) {
+            Some(block) => block.cast(),
+            None => fresh(size),
         }
     }
 
     #[inline]
     fn pop(&self, steps: usize) -> Option<NonNull<Free>> {
-        let size = &self.sizes[steps];
+        let size = self.sizes.get(steps)?;
         let block = size.first.get()?;
         // SAFETY: invariant 1: it is there, and nobody else uses it.
         let next = unsafe { block.as_ref() }.next;
@@ -106,53 +122,69 @@ impl Pool {
         if len < size.shortest.get() {
             size.shortest.set(len);
         }
-        if next.is_none() {
-            self.occupied.set(self.occupied.get() & !(1 << steps));
-        }
-        self.kept_bytes
-            .set(self.kept_bytes.get() - size_of_steps(steps));
         Some(block)
     }
 
     /// Takes a block back. Owner thread only.
     ///
     /// # Safety
-    /// `block` came from [`Pool::allocate`] of this pool with this layout, and nobody uses it any more.
+    /// `block` came from [`Pool::allocate`] of this pool with this size, and nobody uses it any more.
     #[inline]
-    pub(crate) unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
-        let Some(steps) = rounded(layout).1.filter(|_| !self.is_closed.get()) else {
+    pub(crate) unsafe fn free(&self, block: NonNull<u8>, size: BlockSize) {
+        let steps = size.steps;
+        let Some(list) = self.sizes.get(steps).filter(|_| !self.is_closed.get()) else {
             // SAFETY: by the caller.
-            return unsafe { free_elsewhere(block, layout) };
+            return unsafe { free_elsewhere(block, size) };
         };
-        let size = &self.sizes[steps];
         let block = block.cast::<Free>();
         // SAFETY: by the caller it is ours; it holds a pointer at least, and is aligned to a step.
         unsafe {
             block.write(Free {
-                next: size.first.get(),
+                next: list.first.get(),
             })
         };
-        size.first.set(Some(block));
-        size.len.set(size.len.get() + 1);
-        self.occupied.set(self.occupied.get() | 1 << steps);
-        self.kept_bytes
-            .set(self.kept_bytes.get() + size_of_steps(steps));
+        list.first.set(Some(block));
+        list.len.set(list.len.get() + 1);
+        self.occupied.set(self.occupied.get() | 1 << steps | GROWN);
     }
 
     /// Gives back what the load since the last call did not need. To be called when the loop goes idle.
     #[inline]
     pub(crate) fn trim(&self) {
-        if self.kept_bytes.get() > FREE_OF_CHARGE {
-            self.trim_all();
+        if self.occupied.get() & GROWN != 0 {
+            self.trim_grown();
         }
+    }
+
+    #[inline(never)]
+    fn trim_grown(&self) {
+        if self.kept_bytes() > FREE_OF_CHARGE {
+            self.trim_all();
+        } else {
+            self.occupied.set(self.occupied.get() & !GROWN);
+        }
+    }
+
+    /// Added up here, where the loop is about to wait, rather than counted at every spawn. Programs have a
+    /// handful of sizes.
+    fn kept_bytes(&self) -> usize {
+        let kept = |steps: usize| self.sizes[steps].len.get() as usize * size_of_steps(steps);
+        self.occupied_sizes().map(kept).sum()
+    }
+
+    /// The sizes, in steps, that may hold blocks.
+    fn occupied_sizes(&self) -> impl Iterator<Item = usize> + use<> {
+        let mut left = self.occupied.get() & !GROWN;
+        std::iter::from_fn(move || {
+            let steps = (left != 0).then(|| left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(steps)
+        })
     }
 
     #[cold]
     fn trim_all(&self) {
-        let mut occupied = self.occupied.get();
-        while occupied != 0 {
-            let steps = occupied.trailing_zeros() as usize;
-            occupied &= occupied - 1;
+        for steps in self.occupied_sizes() {
             for _ in 0..self.sizes[steps].shortest.get() {
                 self.give_back_one(steps);
             }
@@ -174,8 +206,10 @@ impl Pool {
     /// Gives everything back; from now on nothing is kept.
     pub(crate) fn close(&self) {
         self.is_closed.set(true);
-        while self.occupied.get() != 0 {
-            self.give_back_one(self.occupied.get().trailing_zeros() as usize);
+        for steps in self.occupied_sizes() {
+            for _ in 0..self.sizes[steps].len.get() {
+                self.give_back_one(steps);
+            }
         }
     }
 }
@@ -183,24 +217,26 @@ impl Pool {
 /// Gives a block to the global allocator, on any thread.
 ///
 /// # Safety
-/// `block` came from [`Pool::allocate`] with this layout, and nobody uses it any more.
-pub(crate) unsafe fn free_elsewhere(block: NonNull<u8>, layout: Layout) {
+/// `block` came from [`Pool::allocate`] with this size, and nobody uses it any more.
+#[cold]
+pub(crate) unsafe fn free_elsewhere(block: NonNull<u8>, size: BlockSize) {
     // SAFETY: by the caller, it was allocated with the rounded layout.
-    unsafe { dealloc(block.as_ptr(), rounded(layout).0) };
+    unsafe { dealloc(block.as_ptr(), size.rounded) };
 }
 
 #[cold]
-fn fresh(layout: Layout) -> NonNull<u8> {
+fn fresh(size: BlockSize) -> NonNull<u8> {
     // SAFETY: a task's block has a header, so its size is not zero.
-    let block = unsafe { alloc(layout) };
-    NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout))
+    let block = unsafe { alloc(size.rounded) };
+    NonNull::new(block).unwrap_or_else(|| handle_alloc_error(size.rounded))
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
-    const SMALL: Layout = Layout::new::<[u64; 14]>();
+    const SMALL: BlockSize = BlockSize::of(Layout::new::<[u64; 14]>());
+    const LARGER: BlockSize = BlockSize::of(Layout::new::<[u64; 20]>());
 
     fn blocks(pool: &Pool, count: usize) -> Vec<NonNull<u8>> {
         (0..count).map(|_| pool.allocate(SMALL)).collect()
@@ -208,7 +244,7 @@ mod tests {
 
     fn free_all(pool: &Pool, blocks: Vec<NonNull<u8>>) {
         for block in blocks {
-            // SAFETY: each came from `blocks`, with this layout.
+            // SAFETY: each came from `blocks`, with this size.
             unsafe { pool.free(block, SMALL) };
         }
     }
@@ -217,18 +253,18 @@ mod tests {
     fn a_freed_block_is_the_next_one_of_its_size() {
         let pool = Pool::new();
         let block = pool.allocate(SMALL);
-        // SAFETY: allocated just now with these layouts.
+        // SAFETY: allocated just now with these sizes.
         unsafe { pool.free(block, SMALL) };
-        let other = pool.allocate(Layout::new::<[u64; 20]>());
+        let other = pool.allocate(LARGER);
         assert_ne!(other, block);
         assert_eq!(pool.allocate(SMALL), block);
         // SAFETY: as above.
         unsafe {
             pool.free(block, SMALL);
-            pool.free(other, Layout::new::<[u64; 20]>());
+            pool.free(other, LARGER);
         }
         pool.close();
-        assert_eq!(pool.kept_bytes.get(), 0);
+        assert_eq!(pool.kept_bytes(), 0);
     }
 
     #[test]
@@ -236,22 +272,22 @@ mod tests {
         let pool = Pool::new();
         let burst = blocks(&pool, 10_000);
         free_all(&pool, burst);
-        assert_eq!(pool.kept_bytes.get(), 10_000 * 120);
+        assert_eq!(pool.kept_bytes(), 10_000 * 120);
         pool.trim(); // The burst itself counts as need.
-        assert_eq!(pool.kept_bytes.get(), 10_000 * 120);
+        assert_eq!(pool.kept_bytes(), 10_000 * 120);
         for _ in 0..3 {
             let steady = blocks(&pool, 1_000);
             free_all(&pool, steady);
             pool.trim();
-            assert_eq!(pool.kept_bytes.get(), 1_000 * 120);
+            assert_eq!(pool.kept_bytes(), 1_000 * 120);
         }
         pool.trim();
-        assert_eq!(pool.kept_bytes.get(), 0);
+        assert_eq!(pool.kept_bytes(), 0);
         let few = blocks(&pool, 100);
         free_all(&pool, few);
         pool.trim();
         pool.trim();
-        assert_eq!(pool.kept_bytes.get(), 100 * 120);
+        assert_eq!(pool.kept_bytes(), 100 * 120);
         pool.close();
     }
 
@@ -262,11 +298,12 @@ mod tests {
             Layout::new::<[u8; 4096]>(),
             Layout::from_size_align(128, 64).unwrap(),
         ] {
-            let block = pool.allocate(layout);
+            let size = BlockSize::of(layout);
+            let block = pool.allocate(size);
             assert_eq!(block.addr().get() % layout.align(), 0);
-            // SAFETY: allocated just now with this layout.
-            unsafe { pool.free(block, layout) };
-            assert_eq!(pool.kept_bytes.get(), 0);
+            // SAFETY: allocated just now with this size.
+            unsafe { pool.free(block, size) };
+            assert_eq!(pool.kept_bytes(), 0);
         }
     }
 }

@@ -108,7 +108,7 @@ impl<'env> ScopeQueue<'env> {
         let _surroundings = Surroundings::put_aside(core);
         for _ in 0..snapshot {
             match self.inner.ready.pop_front() {
-                Some(task) => task.run(),
+                Some(task) => task.run(core.get()),
                 None => break,
             }
         }

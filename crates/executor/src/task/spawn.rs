@@ -153,7 +153,7 @@ impl Builder {
         // SAFETY: allocated for this future just now, with `HANDLE` set.
         let handle = unsafe { JoinHandle::new(task) };
         let _surroundings = Surroundings::put_aside(core);
-        task.run();
+        task.run_at_once(core.get());
         handle
     }
 

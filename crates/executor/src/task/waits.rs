@@ -4,7 +4,7 @@
 //! list linked through their headers, so that a request to cancel finds them, and so does a dump.
 //!
 //! # Invariants
-//! 1. With bit 0 set, the rest but bit 1 is the address of the header of an awaited task: it is unfinished,
+//! 1. With bit 0 set, the rest but bit 1 is zero or the address of the header of an awaited task: it is unfinished,
 //!    its joiner is the task that this word belongs to, and its join handle exists. Completing the awaited task,
 //!    dropping its handle and polling the handle elsewhere take it out first.
 //! 2. Bit 1 says that other things are waited for as well.
@@ -21,29 +21,35 @@ use crate::task::header::{Header, TaskRef};
 const AWAITED: u64 = 1;
 const BITS: u64 = 0b11;
 
+/// Nothing is known: an empty list, so that after most polls one test of this word is enough.
+const EMPTY: u64 = AWAITED;
+
 pub(crate) struct Waits(Cell<u64>);
 
 impl Waits {
     pub(crate) fn new() -> Waits {
-        Waits(Cell::new(0))
+        Waits(Cell::new(EMPTY))
     }
 
     /// Keeps what the last poll noted, beside the awaited tasks, if there are any.
     #[inline(always)]
     pub(crate) fn keep_noted(&self) {
-        let noted = wait::noted();
-        let word = self.0.get();
-        // One test where nothing is waited for, the next where it is just a task.
-        if noted | word != 0 && (noted != 0 || word & BITS != AWAITED) {
-            self.replace_label(word, wait::take());
+        // Where nothing is waited for, or just a task, one test of each word.
+        if wait::noted() != 0 || self.0.get() & BITS != AWAITED {
+            self.replace_label();
         }
     }
 
-    fn replace_label(&self, word: u64, noted: u64) {
-        self.0.set(match (word & AWAITED != 0, noted != 0) {
-            (false, _) => noted,
+    #[inline(never)]
+    fn replace_label(&self) {
+        let noted = wait::take();
+        let word = self.0.get();
+        let awaits = word & AWAITED != 0 && word & !BITS != 0;
+        self.0.set(match (awaits, noted != 0) {
             (true, true) => wait::one_of_many(word),
             (true, false) => word & !BITS | AWAITED,
+            (false, true) => noted,
+            (false, false) => EMPTY,
         });
     }
 
@@ -70,6 +76,13 @@ impl Waits {
         NonNull::new(header).map(|header| unsafe { TaskRef::new(header) })
     }
 
+    /// Whether `task` is awaited, and nothing else.
+    #[inline]
+    pub(crate) fn is_only(&self, task: TaskRef) -> bool {
+        self.0.get() == task.as_ptr().addr() as u64 | AWAITED
+            && task.header().next_awaited.get().is_none()
+    }
+
     /// Puts `task` in front of the awaited ones. Returns what was in front; the caller links it behind.
     #[inline]
     pub(crate) fn push_awaited(&self, task: TaskRef) -> Option<TaskRef> {
@@ -83,7 +96,7 @@ impl Waits {
     pub(crate) fn set_awaited(&self, task: Option<TaskRef>) {
         self.0.set(match task {
             Some(task) => task.as_ptr().expose_provenance() as u64 | AWAITED,
-            None => 0,
+            None => EMPTY,
         });
     }
 }

@@ -10,7 +10,10 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tulipa_base::{Instant, wait};
 
-use crate::cancel::{CancelReason, Delivered, End, InsideUnopened, Kind, Limit, Limited, Place};
+use crate::cancel::{
+    CancelReason, Delivered, End, InsideUnopened, Kind, Limit, Limited, LimitedFor, Place,
+};
+use crate::core;
 use crate::timer::sleep::Sleep;
 
 /// Gives `future` at most `duration`.
@@ -101,34 +104,64 @@ impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let noted_before = wait::noted();
+        let mut this = self.as_mut().project();
+        // The first poll: nothing is set up yet, and most of what is guarded is ready in time.
+        if let Allowed::ForNanos(ns) = *this.allowed
+            && !this.place.is_open()
+            && let Some(inside) = InsideUnopened::enter()
+        {
+            let limited = LimitedFor::ns(inside.core(), ns);
+            let polled = not_over(this.future.as_mut()).poll(cx);
+            drop(limited);
+            inside.leave(this.place);
+            return match polled {
+                Poll::Ready(value) if !this.place.is_open() => Poll::Ready(Ok(value)),
+                Poll::Ready(value) => self.complete(value),
+                Poll::Pending => self.go_on(Step::LookAtTimer, noted_before, cx),
+            };
+        }
+        self.go_on(Step::PollInside, noted_before, cx)
+    }
+}
+
+/// What a poll of a timeout does next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    PollInside,
+    /// The future waits.
+    LookAtTimer,
+}
+
+impl<F: Future> Timeout<F> {
+    #[inline(never)]
+    fn go_on(
+        mut self: Pin<&mut Self>,
+        from: Step,
+        noted_before: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, Elapsed>> {
+        let mut this = self.as_mut().project();
+        let mut step = from;
         loop {
-            if this.place.is_open() {
-                this.place.settle(Kind::Scope, cx);
-                if this.place.take_hit().is_some() {
-                    break; // What had to be cleaned up inside is done.
-                }
-            }
-            let future = this.future.as_mut().as_pin_mut();
-            let future = future.expect("Timeout polled after completion");
-            if let Allowed::Until(deadline) = *this.allowed
-                && this.sleep.is_none()
-                && deadline <= Instant::now()
-            {
-                *this.allowed = Allowed::Nothing;
-            }
-            let allowed = *this.allowed;
-            let (polled, around) = poll_inside(future, allowed, this.place, cx);
-            if let Poll::Ready(value) = polled {
-                // Nothing must wake the task for a deadline that no longer matters.
-                this.sleep.set(None);
+            if step == Step::PollInside {
                 if this.place.is_open() {
-                    this.future.set(None);
-                    this.place.close(End::PassOn);
+                    this.place.settle(Kind::Scope, cx);
+                    if this.place.take_hit().is_some() {
+                        break; // What had to be cleaned up inside is done.
+                    }
                 }
-                return Poll::Ready(Ok(value));
+                if let Allowed::Until(deadline) = *this.allowed
+                    && this.sleep.is_none()
+                    && deadline <= Instant::now()
+                {
+                    *this.allowed = Allowed::Nothing;
+                }
+                let future = not_over(this.future.as_mut());
+                if let Poll::Ready(value) = poll_inside(future, *this.allowed, this.place, cx) {
+                    return self.complete(value);
+                }
             }
             // A future that has used up the task's budget does not hide the deadline: a sleep does not
             // count as an operation.
@@ -137,6 +170,7 @@ impl<F: Future> Future for Timeout<F> {
             {
                 *this.allowed = Allowed::Expired;
                 // Of two deadlines that come together the outer one counts. It is about to be noticed.
+                let around = core::current().map_or(Limit::NONE, |core| core.get().limit.get());
                 if around.at <= deadline {
                     return Poll::Pending;
                 }
@@ -148,6 +182,7 @@ impl<F: Future> Future for Timeout<F> {
             if !this.place.is_hit() {
                 return Poll::Pending;
             }
+            step = Step::PollInside;
         }
         this.sleep.set(None);
         this.future.set(None);
@@ -155,47 +190,52 @@ impl<F: Future> Future for Timeout<F> {
         wait::restore(noted_before); // What the future has noted is not waited for any more.
         Poll::Ready(Err(Elapsed::new()))
     }
+
+    /// Ends a timeout whose future was in time.
+    fn complete(self: Pin<&mut Self>, value: F::Output) -> Poll<Result<F::Output, Elapsed>> {
+        let mut this = self.project();
+        // Nothing must wake the task for a deadline that no longer matters.
+        this.sleep.set(None);
+        if this.place.is_open() {
+            this.future.set(None);
+            this.place.close(End::PassOn);
+        }
+        Poll::Ready(Ok(value))
+    }
+}
+
+#[inline(always)]
+fn not_over<F>(future: Pin<&mut Option<F>>) -> Pin<&mut F> {
+    let future = future.as_pin_mut();
+    future.expect("Timeout polled after completion")
 }
 
 /// Polls the body of a timeout, which is a scope that opens its node only when something inside asks
-/// for it. Says what limits the code around, too.
-#[inline(always)]
+/// for it.
 fn poll_inside<F: Future>(
     future: Pin<&mut F>,
     allowed: Allowed,
     place: &mut Place,
     cx: &mut Context<'_>,
-) -> (Poll<F::Output>, Limit) {
+) -> Poll<F::Output> {
+    let _limited = Limited::by(|limit| allowed.tighten(limit));
     if place.is_open() {
-        return poll_inside_opened(future, allowed, place, cx);
+        let _inside = place.enter();
+        return future.poll(cx);
     }
-    match InsideUnopened::enter(|limit| allowed.tighten(limit)) {
+    match InsideUnopened::enter() {
         Some(inside) => {
-            let around = inside.limit_around();
             let polled = future.poll(cx);
             inside.leave(place);
-            (polled, around)
+            polled
         }
-        None => (future.poll(cx), Limit::NONE),
+        None => future.poll(cx),
     }
-}
-
-fn poll_inside_opened<F: Future>(
-    future: Pin<&mut F>,
-    allowed: Allowed,
-    place: &Place,
-    cx: &mut Context<'_>,
-) -> (Poll<F::Output>, Limit) {
-    let limited = Limited::by(|limit| allowed.tighten(limit));
-    let around = limited.as_ref().map_or(Limit::NONE, Limited::around);
-    let _inside = place.enter();
-    (future.poll(cx), around)
 }
 
 impl Allowed {
     /// The limit of the code inside, from that of the code around. A deadline that has come limits nobody
     /// any more.
-    #[inline(always)]
     fn tighten(self, around: Limit) -> Limit {
         match self {
             Allowed::ForNanos(ns) => Limit {
