@@ -539,3 +539,39 @@ fn many_threads_send_and_nothing_is_lost() {
     assert_eq!(watcher.join().unwrap(), [31_125; 4]);
     assert_eq!(trace.take(), ["local work beside"]);
 }
+
+/// §19 run_coroutine_threadsafe: cancel() cancels the task, which may clean up with awaits.
+#[test]
+fn a_remote_task_is_cancelled_and_cleans_up() {
+    let (sender, cleaned_up) = std::sync::mpsc::channel();
+    let mut runner = tulipa::runtime::Runner::new().unwrap();
+    runner.run(async {
+        let remote = tulipa::runtime::EventLoop::current().remote();
+        let (begin, begun) = signal_to_thread();
+        let thread = std::thread::spawn(move || {
+            let task = remote.spawn(move || async move {
+                begin();
+                tulipa::finally(std::future::pending::<()>(), async move {
+                    tulipa::yield_now().await;
+                    sender.send("cleaned up").unwrap();
+                })
+                .await;
+            });
+            let task = task.unwrap();
+            begun.recv().unwrap();
+            task.cancel();
+            task.join().unwrap_err()
+        });
+        while !thread.is_finished() {
+            tulipa::yield_now().await;
+        }
+        assert!(thread.join().unwrap().is_cancelled());
+    });
+    assert_eq!(cleaned_up.recv(), Ok("cleaned up"));
+}
+
+/// A call that another thread can wait for.
+fn signal_to_thread() -> (impl FnOnce() + Send, std::sync::mpsc::Receiver<()>) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    (move || sender.send(()).unwrap(), receiver)
+}

@@ -17,6 +17,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use tulipa_base::wait::{self, Label};
+
+use crate::cancel::CancelReason;
 use crate::core;
 use crate::loop_ref::LoopRef;
 use crate::report::{self, ExceptionKind, drop_quietly, panic_message};
@@ -85,18 +88,21 @@ type Schedule<T> = Box<dyn FnOnce(&Promise<T>)>;
 pub struct CallbackId(u64);
 
 /// The promise has no value, and will have none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[doc(alias = "CancelledError")]
 pub enum PromiseError {
-    /// It was [cancelled](Promise::cancel).
-    Cancelled,
+    /// It was [cancelled](Promise::cancel), for this reason.
+    Cancelled(CancelReason),
 }
 
 impl fmt::Display for PromiseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PromiseError::Cancelled => f.write_str("the promise was cancelled"),
+            PromiseError::Cancelled(CancelReason::Requested) => {
+                f.write_str("the promise was cancelled")
+            }
+            PromiseError::Cancelled(reason) => write!(f, "the promise was cancelled: {reason}"),
         }
     }
 }
@@ -162,7 +168,13 @@ impl<T> Promise<T> {
     ///
     /// Whoever waits gets [`PromiseError::Cancelled`] in the next turn.
     pub fn cancel(&self) -> bool {
-        let is_cancelled = self.cell.outcome.set(Err(PromiseError::Cancelled)).is_ok();
+        self.cancel_with(CancelReason::Requested)
+    }
+
+    /// Says that there will be no value, and why; `false` when the promise was not pending.
+    pub fn cancel_with(&self, reason: impl Into<CancelReason>) -> bool {
+        let error = PromiseError::Cancelled(reason.into());
+        let is_cancelled = self.cell.outcome.set(Err(error)).is_ok();
         if is_cancelled {
             self.tell();
         }
@@ -178,7 +190,10 @@ impl<T> Promise<T> {
     /// Whether the promise was cancelled.
     #[doc(alias = "cancelled")]
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.cell.outcome.get(), Some(Err(PromiseError::Cancelled)))
+        matches!(
+            self.cell.outcome.get(),
+            Some(Err(PromiseError::Cancelled(_)))
+        )
     }
 
     /// What came of the promise; `None` while it is pending.
@@ -186,7 +201,7 @@ impl<T> Promise<T> {
     #[doc(alias = "exception")]
     pub fn try_result(&self) -> Option<Result<&T, PromiseError>> {
         let outcome = self.cell.outcome.get()?;
-        Some(outcome.as_ref().map_err(|error| *error))
+        Some(outcome.as_ref().map_err(PromiseError::clone))
     }
 
     /// Waits until the promise is done, and lends its value. One that is done already does not wait.
@@ -331,7 +346,10 @@ impl<T> PromiseCell<T> {
     ) -> Poll<Result<&T, PromiseError>> {
         if self.outcome.get().is_none() {
             match wait.number {
-                Some(number) if self.has_waker(number, cx.waker()) => return Poll::Pending,
+                Some(number) if self.has_waker(number, cx.waker()) => {
+                    wait::note(Label::new(wait::Kind::Promise, 0));
+                    return Poll::Pending;
+                }
                 _ => {}
             }
             // Cloning and dropping wakers may be anyone's code, which may set the promise.
@@ -348,8 +366,11 @@ impl<T> PromiseCell<T> {
             }
         }
         match self.outcome.get() {
-            Some(outcome) => Poll::Ready(outcome.as_ref().map_err(|error| *error)),
-            None => Poll::Pending,
+            Some(outcome) => Poll::Ready(outcome.as_ref().map_err(PromiseError::clone)),
+            None => {
+                wait::note(Label::new(wait::Kind::Promise, 0));
+                Poll::Pending
+            }
         }
     }
 

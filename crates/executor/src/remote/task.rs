@@ -20,7 +20,7 @@ use crate::core::{CorePtr, RemoteCore};
 use crate::remote::RemoteHandle;
 use crate::report::{self, ExceptionKind, drop_quietly, panic_message};
 use crate::shim::{AtomicBool, Condvar, Mutex, Ordering};
-use crate::task::{JoinError, spawn_on};
+use crate::task::{self, JoinError, spawn_on};
 
 /// Waits for a task that was sent with [`RemoteHandle::spawn`], on any thread.
 ///
@@ -49,6 +49,8 @@ struct Shared<T> {
     changed: Condvar,
     /// The task is to drop its future at its next poll.
     is_aborted: AtomicBool,
+    /// A request to cancel that the task has not taken note of.
+    is_cancelled: AtomicBool,
     spawned_at: &'static Location<'static>,
 }
 
@@ -118,6 +120,18 @@ impl<T> RemoteTask<T> {
     /// [`JoinHandle::abort`](crate::task::JoinHandle::abort).
     pub fn abort(&self) {
         self.shared.is_aborted.store(true, Ordering::Release);
+        self.wake_task();
+    }
+
+    /// Asks the task to end, in a way that lets it clean up. See
+    /// [`Task::cancel_with`](crate::task::Task::cancel_with). Requests that come before the task has taken note of one are
+    /// one.
+    pub fn cancel(&self) {
+        self.shared.is_cancelled.store(true, Ordering::Release);
+        self.wake_task();
+    }
+
+    fn wake_task(&self) {
         // Either the task has left its waker here, or its first poll comes later and sees the flag.
         let task = self.shared.progress.lock().task.clone();
         if let Some(task) = task {
@@ -230,6 +244,7 @@ impl RemoteSpawn {
             }),
             changed: Condvar::new(),
             is_aborted: AtomicBool::new(false),
+            is_cancelled: AtomicBool::new(false),
             spawned_at,
         });
         let task = RemoteTask {
@@ -288,6 +303,15 @@ where
             this.future.set(None);
             this.publish.send(Err(this.publish.cancelled()));
             return Poll::Ready(());
+        }
+        if this.publish.0.is_cancelled.load(Ordering::Relaxed)
+            && this.publish.0.is_cancelled.swap(false, Ordering::Acquire)
+            && let Some(task) = task::try_current()
+        {
+            task.cancel();
+            if this.build.is_some() {
+                return Poll::Pending; // It never began, and is dropped at its next turn.
+            }
         }
         let polled = catch_unwind(AssertUnwindSafe(|| {
             if let Some(build) = this.build.take() {
