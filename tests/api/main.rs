@@ -8,6 +8,7 @@ mod support;
 
 mod auto_traits;
 mod cancel;
+mod cancel_edges;
 mod context;
 mod groups;
 mod loop_order;

@@ -168,7 +168,7 @@ impl<T> Future for JoinHandle<T> {
         let header = self.task.header();
         if self.is_finished() {
             if (self.place.is_some() || header.flags.get().has(Flags::FORWARDED))
-                && self.passes_request_on()
+                && self.has_passed_request_on()
             {
                 wait::note(Label::new(wait::Kind::Cancelled, 0));
                 return Poll::Pending;
@@ -218,7 +218,7 @@ fn directly_polling(core: CorePtr, cx: &Context<'_>) -> Option<TaskRef> {
 #[cold]
 fn forward_at_once(waiter: TaskRef) {
     if let Some(tree) = waiter.header().core.get().tree() {
-        waiter.header().clear(Flags::CANCEL);
+        waiter.header().clear(Flags::CANCEL.with(Flags::DELIVERED));
         tree.deliver_to_root(waiter, waiter.cancel_reason());
     }
 }
@@ -281,39 +281,60 @@ impl<T> JoinHandle<T> {
     }
 
     /// The task has ended. If it did because the request to cancel the waiting one was forwarded to it, that
-    /// request goes on outwards from here.
+    /// request goes on outwards from here, and so does one that came after the end: it wins over the result.
     #[cold]
-    fn passes_request_on(&mut self) -> bool {
+    fn has_passed_request_on(&mut self) -> bool {
         let header = self.task.header();
-        let flags = header.flags.get();
-        header.clear(Flags::FORWARDED);
-        let is_cancelled = flags.has(Flags::CANCELLED);
         if let Some(mut place) = self.place.take() {
-            let passes = is_cancelled && place.is_holding();
-            place.close(if passes { End::PassOn } else { End::Consumed });
+            let is_cancelled = header.flags.get().has(Flags::CANCELLED);
+            let passes = place.is_hit() || is_cancelled && place.is_holding();
+            place.close(if is_cancelled {
+                End::PassOn
+            } else {
+                End::Answered
+            });
             return passes;
         }
+        // It went on when the task ended: is this the task that is about to end because of that?
         let waiter = core::current().and_then(|core| core.get().running_task());
-        match waiter {
-            Some(waiter) if is_cancelled && flags.has(Flags::FORWARDED) => pass_on_to(waiter),
-            _ => false,
+        let is_ending = waiter.is_some_and(|waiter| {
+            let flags = waiter.header().flags.get();
+            flags.has(Flags::CANCEL.with(Flags::DEFERRED))
+        });
+        if !is_ending {
+            header.clear(Flags::FORWARDED);
         }
+        is_ending
     }
 
     /// Ends what ties the task to whoever polled this last.
     #[inline]
     fn leave(&mut self) {
         if self.place.is_some() {
-            self.place = None;
+            self.leave_place();
         }
         let flags = self.task.header().flags.get();
-        if flags.has(Flags::AWAITED.with(Flags::FORWARDED)) {
+        if flags.has(Flags::AWAITED.with(Flags::FORWARDED)) && !flags.has(Flags::COMPLETE) {
             self.leave_list();
         }
     }
 
-    /// Takes the task out of the list of those that its joiner awaits. A request that was forwarded, and has
-    /// not led to anything, goes to the joiner itself.
+    /// A request that was forwarded, and has not led to a value or a panic, goes on outwards.
+    #[cold]
+    fn leave_place(&mut self) {
+        let flags = self.task.header().flags.get();
+        if let Some(mut place) = self.place.take() {
+            let is_answered = flags.has(Flags::VALUE.with(Flags::PANICKED));
+            place.close(if is_answered {
+                End::Answered
+            } else {
+                End::PassOn
+            });
+        }
+    }
+
+    /// Takes the task, which is unfinished, out of the list of those that its joiner awaits. A request that was
+    /// forwarded goes to the joiner itself.
     #[cold]
     fn leave_list(&mut self) {
         let header = self.task.header();
@@ -324,7 +345,6 @@ impl<T> JoinHandle<T> {
         }
         header.clear(Flags::FORWARDED);
         if flags.has(Flags::FORWARDED)
-            && !flags.has(Flags::VALUE.with(Flags::PANICKED))
             && let Some(waiter) = waiter
         {
             pass_on_to(waiter.task_ref());
@@ -333,14 +353,14 @@ impl<T> JoinHandle<T> {
 }
 
 /// Sends the request that a task was asked with on to its root, unless it was taken back.
-fn pass_on_to(waiter: TaskRef) -> bool {
+pub(crate) fn pass_on_to(waiter: TaskRef) -> bool {
     let header = waiter.header();
     if header.cancels.get() == 0 || header.flags.get().has(Flags::COMPLETE) {
         return false;
     }
     match header.core.get().tree() {
         Some(tree) => {
-            tree.arrive_at_root(waiter);
+            tree.come_back(waiter);
             true
         }
         None => false,
