@@ -220,6 +220,9 @@ impl Node {
 /// The nodes of all tasks of a loop.
 pub(crate) struct Tree {
     nodes: RefCell<Slab<Node>>,
+    /// Nodes with a hit, and nodes with a deferred request: mostly none, and then nobody looks for one.
+    hits: Cell<usize>,
+    deferred: Cell<usize>,
     next_generation: Cell<u32>,
     next_request: Cell<u64>,
     /// Tasks that are about to be asked to end. A queue, because each may hand the request on to the one that
@@ -248,6 +251,8 @@ impl Tree {
     pub(crate) fn new() -> Tree {
         Tree {
             nodes: RefCell::new(Slab::new()),
+            hits: Cell::new(0),
+            deferred: Cell::new(0),
             next_generation: Cell::new(0),
             next_request: Cell::new(1),
             forward: RefCell::new(VecDeque::new()),
@@ -268,6 +273,8 @@ impl Tree {
         let mut effects = Effects::default();
         let result = f(&mut Nodes {
             slab: &mut self.nodes.borrow_mut(),
+            hits: &self.hits,
+            deferred: &self.deferred,
             next_request: &self.next_request,
             spares,
             effects: &mut effects,
@@ -396,8 +403,11 @@ impl Tree {
         self.change(|nodes| {
             let Some(node) = nodes.find(id) else { return };
             let (task, parent) = (node.task, node.parent);
-            let late = [node.hit.take(), node.deferred.take()];
             let held = node.held.take();
+            let late = [
+                nodes.set_hit(id.index, None),
+                nodes.set_deferred(id.index, None),
+            ];
             nodes.remove(id.index);
             let left = match end {
                 End::Consumed => None,
@@ -416,7 +426,10 @@ impl Tree {
 
     /// The request that has hit this node, which from now on is delivered.
     pub(crate) fn take_hit(&self, id: NodeId) -> Option<Request> {
-        let mut request = self.with(id, |node| node.hit.take()).flatten()?;
+        if !self.is_hit(id) {
+            return None;
+        }
+        let mut request = self.change(|nodes| nodes.set_hit(id.index, None))?;
         request.is_delivered = true;
         Some(request)
     }
@@ -550,9 +563,15 @@ fn next_request_id(next: &Cell<u64>) -> u64 {
     id
 }
 
+fn recount(count: &Cell<usize>, was_there: bool, is_there: bool) {
+    count.set(count.get() + usize::from(is_there) - usize::from(was_there));
+}
+
 /// The nodes while they change.
 struct Nodes<'a> {
     slab: &'a mut Slab<Node>,
+    hits: &'a Cell<usize>,
+    deferred: &'a Cell<usize>,
     next_request: &'a Cell<u64>,
     /// Tasks to which nothing is forwarded.
     spares: &'a dyn Fn(&Task) -> bool,
@@ -566,6 +585,22 @@ impl Nodes<'_> {
 
     fn get_mut(&mut self, index: NodeIndex) -> &mut Node {
         &mut self.slab[index.key()]
+    }
+
+    /// Replaces what has hit a node.
+    fn set_hit(&mut self, index: NodeIndex, request: Option<Request>) -> Option<Request> {
+        let is_hit = request.is_some();
+        let before = mem::replace(&mut self.get_mut(index).hit, request);
+        recount(self.hits, before.is_some(), is_hit);
+        before
+    }
+
+    /// Replaces what is deferred at a node.
+    fn set_deferred(&mut self, index: NodeIndex, request: Option<Request>) -> Option<Request> {
+        let is_deferred = request.is_some();
+        let before = mem::replace(&mut self.get_mut(index).deferred, request);
+        recount(self.deferred, before.is_some(), is_deferred);
+        before
     }
 
     fn find(&mut self, id: NodeId) -> Option<&mut Node> {
@@ -658,6 +693,13 @@ impl Nodes<'_> {
             self.link(child, task, parent);
         }
         self.unlink(index);
+        self.free(index);
+    }
+
+    /// Frees the memory of a node that is nowhere.
+    fn free(&mut self, index: NodeIndex) {
+        self.set_hit(index, None);
+        self.set_deferred(index, None);
         let node = self.slab.remove(index.key());
         self.effects.removed.push(node);
     }
@@ -667,13 +709,12 @@ impl Nodes<'_> {
         self.unlink(index);
         let mut left = vec![index];
         while let Some(index) = left.pop() {
-            let node = self.slab.remove(index.key());
-            let mut child = node.first_child;
+            let mut child = self.get(index).first_child;
             while let Some(index) = child {
                 left.push(index);
                 child = self.get(index).next;
             }
-            self.effects.removed.push(node);
+            self.free(index);
         }
     }
 
@@ -696,7 +737,8 @@ impl Nodes<'_> {
             }
             let is_stop_for_others = matches!(node.kind, Kind::Shield | Kind::Forward(_));
             let held = node.held.take_if(|_| is_stop_for_others);
-            for request in [node.hit.take(), node.deferred.take(), held] {
+            let late = [self.set_hit(index, None), self.set_deferred(index, None)];
+            for request in late.into_iter().chain([held]) {
                 let Some(request) = request else { continue };
                 if request.is_delivered || self.is_aimed_around(index, &request, old_task) {
                     self.put_back(index, request, is_stop_for_others);
@@ -718,19 +760,12 @@ impl Nodes<'_> {
     /// Puts a request back into a node that has moved: it is to arrive there, or is held.
     fn put_back(&mut self, index: NodeIndex, request: Request, is_held: bool) {
         let own = self.own_target(index);
-        let before = if is_held && request.target != own {
-            self.get_mut(index).held.take()
-        } else {
-            self.get_mut(index).hit.take()
-        };
-        let kept = self.outermost([before, Some(request)]);
-        let is_hit = kept.as_ref().is_some_and(|it| !is_held || it.target == own);
-        let node = self.get_mut(index);
-        if is_hit {
-            node.hit = kept;
-        } else {
-            node.held = kept;
+        if is_held && request.target != own {
+            return self.hold(index, request);
         }
+        let before = self.set_hit(index, None);
+        let hit = self.outermost([before, Some(request)]);
+        self.set_hit(index, hit);
     }
 
     /// Whether the target of a request that was made in `asked` is around this node.
@@ -798,10 +833,10 @@ impl Nodes<'_> {
             Kind::Shield if request.target != own => self.hold(index, request),
             Kind::Catch if node.covers() && request.target != own => self.hold(index, request),
             Kind::Scope | Kind::Catch | Kind::Shield | Kind::Forward(_) => {
-                let before = node.hit.take();
+                let before = self.set_hit(index, None);
                 let hit = self.outermost([before, Some(request)]);
+                self.set_hit(index, hit);
                 let node = self.get_mut(index);
-                node.hit = hit;
                 // It is moved, not cloned: cloning may be anyone's code. The future leaves another one.
                 let waker = node.waker.take();
                 self.effects.wakers.extend(waker);
@@ -957,9 +992,9 @@ impl Nodes<'_> {
         if !self.hit_stops_below(index, &request) {
             return self.hit(index, request);
         }
-        let before = self.get_mut(index).deferred.take();
+        let before = self.set_deferred(index, None);
         let deferred = self.outermost([before, Some(request)]);
-        self.get_mut(index).deferred = deferred;
+        self.set_deferred(index, deferred);
     }
 
     fn arrive_at_root(&mut self, task: TaskRef, request: Request) {
@@ -975,9 +1010,9 @@ impl Nodes<'_> {
 
     /// A stop below `parent` is gone. What was deferred further out arrives, if it was the last one.
     fn settle_deferred(&mut self, task: TaskRef, parent: Option<NodeIndex>) {
-        let mut place = parent;
+        let mut place = parent.filter(|_| self.deferred.get() > 0);
         while let Some(index) = place {
-            if let Some(request) = self.get_mut(index).deferred.take() {
+            if let Some(request) = self.set_deferred(index, None) {
                 return self.arrive(index, request);
             }
             place = self.get(index).parent;
@@ -1050,13 +1085,12 @@ impl Nodes<'_> {
 
     /// Takes the request that has arrived nearest around a place and was not taken.
     fn take_nearest_hit(&mut self, task: TaskRef, parent: Option<NodeIndex>) -> Option<Request> {
-        let mut place = parent;
+        let mut place = parent.filter(|_| self.hits.get() > 0);
         while let Some(index) = place {
-            let node = self.get_mut(index);
-            if let Some(request) = node.hit.take() {
+            if let Some(request) = self.set_hit(index, None) {
                 return Some(request);
             }
-            place = node.parent;
+            place = self.get(index).parent;
         }
         let header = task.header();
         let flags = header.flags.get();
@@ -1074,12 +1108,17 @@ impl Nodes<'_> {
     fn withdraw(&mut self, task: TaskRef) {
         let mut left: Vec<_> = task.header().scopes.get().into_iter().collect();
         while let Some(index) = left.pop() {
+            let is_void = |it: &Request| it.target == Target::Root && !it.is_delivered;
             let node = self.get_mut(index);
-            for place in [&mut node.hit, &mut node.held, &mut node.deferred] {
-                place.take_if(|it| it.target == Target::Root && !it.is_delivered);
-            }
             left.extend(node.next);
             left.extend(node.first_child);
+            node.held.take_if(|it| is_void(it));
+            if node.hit.as_ref().is_some_and(is_void) {
+                self.set_hit(index, None);
+            }
+            if self.get(index).deferred.as_ref().is_some_and(is_void) {
+                self.set_deferred(index, None);
+            }
         }
     }
 }
