@@ -954,7 +954,53 @@ async fn a_group_of_a_hundred_thousand_is_cancelled_at_once() {
     assert_eq!((count.get(), open_nodes()), (100_000, 0));
 }
 
-/// A scope that is cancelled while it is not polled ends at its next poll.
+/// Twenty thousand join handles that are awaited side by side, whose tasks end one after the other, or are cancelled.
+#[tulipa::test]
+async fn many_handles_are_awaited_side_by_side() {
+    for cancelled in [false, true] {
+        let cleaned_up = Rc::new(Cell::new(0));
+        let inside = cleaned_up.clone();
+        let waiter = spawn(async move {
+            let mut handles: Vec<_> = (0..20_000)
+                .map(|_| {
+                    let cleaned_up = inside.clone();
+                    spawn(finally(
+                        async move {
+                            turns(2).await;
+                            if cancelled {
+                                pending().await
+                            }
+                        },
+                        async move { cleaned_up.set(cleaned_up.get() + 1) },
+                    ))
+                })
+                .map(Some)
+                .collect();
+            poll_fn(|cx| {
+                for place in &mut handles {
+                    if let Some(handle) = place
+                        && Pin::new(handle).poll(cx).is_ready()
+                    {
+                        *place = None;
+                    }
+                }
+                if handles.iter().all(Option::is_none) {
+                    return Poll::Ready(());
+                }
+                Poll::Pending
+            })
+            .await;
+        });
+        turns(4).await;
+        if cancelled {
+            waiter.cancel();
+        }
+        assert_eq!(waiter.await.is_err(), cancelled);
+        assert_eq!((cleaned_up.get(), open_nodes()), (20_000, 0));
+    }
+}
+
+/// A scope below a callback, where there is no task.
 #[tulipa::test(start_paused = true)]
 async fn a_scope_polled_outside_of_tasks_works_without_catch_points() {
     let scope = CancelScope::new();

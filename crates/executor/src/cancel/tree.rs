@@ -28,7 +28,7 @@
 //! # Rules
 //! 1. A request is delivered to each stop at most once. A node remembers the last ones it has seen.
 //! 2. A scope or stop is hit only when no stop is left below it. A request that arrives at one earlier is
-//!    *deferred* there, and any stop below that has not seen it is hit first.
+//!    *deferred* there; when it is the first to bring it, any stop below that has not seen it is hit.
 //! 3. While a hit has not been taken, another request for the same place is merged with it: the one
 //!    that is aimed further out stays.
 //! 4. A hit that has not been taken moves inwards, when the code that is running opens a stop: what was
@@ -989,16 +989,30 @@ impl Nodes<'_> {
 
     /// Brings a request to a node from below, once no stop is left there.
     fn arrive(&mut self, index: NodeIndex, request: Request) {
-        if !self.hit_stops_below(index, &request) {
-            return self.hit(index, request);
-        }
+        let deferred = &self.get(index).deferred;
+        let is_known = deferred.as_ref().is_some_and(|it| it.id == request.id);
+        let has_stop = if is_known {
+            self.has_stop_among(self.get(index).first_child)
+        } else {
+            self.hit_stops_below(index, &request)
+        };
         let before = self.set_deferred(index, None);
-        let deferred = self.outermost([before, Some(request)]);
-        self.set_deferred(index, deferred);
+        let request = self.outermost([before, Some(request)]);
+        match request {
+            Some(request) if !has_stop => self.hit(index, request),
+            request => drop(self.set_deferred(index, request)),
+        }
     }
 
     fn arrive_at_root(&mut self, task: TaskRef, request: Request) {
+        let before = task.header().with_extras(|extras| extras.deferred);
+        let is_known = before == request.id && task.header().flags.get().has(Flags::DEFERRED);
+        if is_known && self.has_stop(task) {
+            return;
+        }
         if self.hit_stops_of(task, &request) {
+            task.header()
+                .with_extras(|extras| extras.deferred = request.id);
             task.header().set(Flags::DEFERRED);
             if request.is_delivered {
                 task.header().set(Flags::DELIVERED);
@@ -1012,8 +1026,13 @@ impl Nodes<'_> {
     fn settle_deferred(&mut self, task: TaskRef, parent: Option<NodeIndex>) {
         let mut place = parent.filter(|_| self.deferred.get() > 0);
         while let Some(index) = place {
-            if let Some(request) = self.set_deferred(index, None) {
-                return self.arrive(index, request);
+            if self.get(index).deferred.is_some() {
+                if !self.has_stop_among(self.get(index).first_child)
+                    && let Some(request) = self.set_deferred(index, None)
+                {
+                    self.hit(index, request);
+                }
+                return;
             }
             place = self.get(index).parent;
         }

@@ -167,6 +167,8 @@ pub(crate) struct Extras {
     pub(crate) context: context::Context,
     /// The number of the last request that was forwarded from here, if it went to catch points as well; or zero.
     pub(crate) forwarded: u64,
+    /// The number of the last request that was deferred at the root; or zero.
+    pub(crate) deferred: u64,
 }
 
 impl Header {
@@ -265,7 +267,7 @@ impl Extras {
         self.name.is_none()
             && self.reason.is_none()
             && self.context.is_empty()
-            && self.forwarded == 0
+            && (self.forwarded, self.deferred) == (0, 0)
     }
 }
 
