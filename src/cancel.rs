@@ -37,6 +37,8 @@
 //! # fn main() {}
 //! ```
 
+#[doc(hidden)]
+pub use tulipa_executor::cancel::open_nodes;
 pub use tulipa_executor::cancel::{
     CancelReason, CancelScope, CancelToken, CancelTokenCancelled, Cancelled, CatchCancel, Finally,
     MoveOn, Resume, ScopeCancelled, ScopeRun, Shield, catch_cancel, current_deadline, finally,

@@ -10,6 +10,7 @@ mod as_completed;
 mod auto_traits;
 mod callbacks;
 mod cancel;
+mod cancel_edges;
 mod context;
 #[cfg(unix)]
 mod ctrl_c;

@@ -21,7 +21,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -36,9 +36,7 @@ use crate::debug::Debug;
 use crate::inject::Inject;
 use crate::metrics::Counters;
 use crate::ready_queue::ReadyQueue;
-use crate::report::{
-    self, ExceptionContext, ExceptionHandler, ExceptionKind, Tell, drop_quietly, panic_message,
-};
+use crate::report::{self, ExceptionContext, ExceptionHandler, ExceptionKind, Tell};
 use crate::shim::Cell;
 use crate::task::{Flags, Pool, Registry, Task, TaskRef};
 use crate::timer::Timers;
@@ -322,10 +320,10 @@ impl Core {
             self.empty_ready_queue();
             for message in self.inject.close() {
                 // What was sent is dropped here, on the loop's thread.
-                report_panic_of(|| message.refuse());
+                report::contain(ExceptionKind::DestructorPanicked, || message.refuse());
             }
             let handler = self.handler.take();
-            report_panic_of(|| drop(handler));
+            report::contain(ExceptionKind::DestructorPanicked, || drop(handler));
             if self.tasks.len() == 0 {
                 break;
             }
@@ -334,10 +332,7 @@ impl Core {
         self.pool.close();
         drop(self.tree.take());
         let context = self.context.take();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
-            report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
-            drop_quietly(payload);
-        }
+        report::contain(ExceptionKind::DestructorPanicked, || drop(context));
     }
 
     /// Nothing runs any more: what was ready is only taken out, so that blocks are freed.
@@ -370,14 +365,6 @@ impl Core {
                 task.leak_unfinished();
             }
         }
-    }
-}
-
-/// Calls `f`, which drops something of the user's.
-fn report_panic_of(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
-        drop_quietly(payload);
     }
 }
 

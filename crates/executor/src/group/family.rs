@@ -28,6 +28,7 @@ use tulipa_base::{Instant, TaskId};
 
 use crate::cancel::CancelReason;
 use crate::group::error::Failure;
+use crate::report::{ExceptionKind, contain};
 use crate::task::Task;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +146,7 @@ impl<E> Family<'_, E> {
             Some(mut first) => first.insert(Waker::noop().clone()),
             None => return,
         };
-        next.wake();
+        contain(ExceptionKind::WakerPanicked, || next.wake());
     }
 
     pub(crate) fn is_childless(&self) -> bool {
@@ -190,7 +191,7 @@ impl<E> Family<'_, E> {
 
     /// Asks every child to end, also those that were asked before: a second request interrupts a clean-up
     /// that hangs.
-    pub(crate) fn cancel_children(&self, reason: CancelReason) {
+    pub(crate) fn cancel_children(&self, reason: &CancelReason) {
         for child in self.all() {
             child.cancel_with(reason.clone());
         }
@@ -218,7 +219,7 @@ impl<E> Family<'_, E> {
     pub(crate) fn wake(&self) {
         let waker = self.waker.borrow_mut().take();
         if let Some(waker) = waker {
-            waker.wake();
+            contain(ExceptionKind::WakerPanicked, || waker.wake());
         }
     }
 

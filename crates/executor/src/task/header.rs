@@ -11,13 +11,14 @@ use std::task::Context;
 use tulipa_base::{TaskId, budget, current, wait};
 
 use crate::biased_count::{BiasedCount, Release, Unqueued};
-use crate::cancel::{CancelReason, NodeIndex};
+use crate::cancel::{CancelReason, Limit, NodeIndex, Spot};
 use crate::context;
 use crate::core::{Core, CorePtr};
 use crate::inject::Message;
 use crate::report::{ExceptionKind, drop_quietly, panic_message};
 use crate::shim::Cell;
 use crate::task::cell::{Panic, Polled, VTable};
+use crate::task::join::pass_on_to;
 use crate::task::joiner::{Joiner, JoinerSlot};
 use crate::task::pool::free_elsewhere;
 use crate::task::waits::Waits;
@@ -64,11 +65,15 @@ impl Flags {
 
     /// A callback, which is no task: it is in no registry, and runs once, outside of any task.
     pub(crate) const CALLBACK: Flags = Flags(1 << 15);
+    /// The request that `CANCEL` or `DEFERRED` stand for has been delivered further in: it cannot be taken back.
+    pub(crate) const DELIVERED: Flags = Flags(1 << 17);
+    /// Requests are being forwarded, and this task has been asked.
+    pub(crate) const ASKED: Flags = Flags(1 << 18);
 
     /// Belongs to a task group, which sees to its end.
     pub(crate) const MEMBER: Flags = Flags(1 << 16);
 
-    const NAMES: [(Flags, &'static str); 17] = [
+    const NAMES: [(Flags, &'static str); 19] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -86,6 +91,8 @@ impl Flags {
         (Flags::CONTEXT, "CONTEXT"),
         (Flags::CALLBACK, "CALLBACK"),
         (Flags::MEMBER, "MEMBER"),
+        (Flags::DELIVERED, "DELIVERED"),
+        (Flags::ASKED, "ASKED"),
     ];
 
     #[inline]
@@ -178,6 +185,10 @@ pub(crate) struct Extras {
     pub(crate) reason: Option<CancelReason>,
     /// Values of context variables; empty once the task is complete.
     pub(crate) context: context::Context,
+    /// The number of the last request that was forwarded from here, if it went to catch points as well; or zero.
+    pub(crate) forwarded: u64,
+    /// The number of the last request that was deferred at the root; or zero.
+    pub(crate) deferred: u64,
 }
 
 impl Header {
@@ -266,7 +277,10 @@ impl Extras {
     }
 
     fn is_empty(&self) -> bool {
-        self.name.is_none() && self.reason.is_none() && self.context.is_empty()
+        self.name.is_none()
+            && self.reason.is_none()
+            && self.context.is_empty()
+            && (self.forwarded, self.deferred) == (0, 0)
     }
 }
 
@@ -415,6 +429,9 @@ impl TaskRef {
         let before = current::set_task_id(Some(header.id));
         let core = header.core;
         let running = core.get().running.replace(Some(self));
+        // Destructors that poll something do so at this task's root.
+        let spot = core.get().spot.replace(Spot::ROOT);
+        let limit = core.get().limit.replace(Limit::NONE);
         // SAFETY: not `COMPLETE`, so the stage holds the future (invariant 3), and nobody is
         // polling it. `complete` says at once that it is gone.
         let dropped = unsafe { (header.vtable.drop_future)(self) };
@@ -423,6 +440,8 @@ impl TaskRef {
         }
         self.complete(Flags::CANCELLED);
         core.get().running.set(running);
+        core.get().spot.set(spot);
+        core.get().limit.set(limit);
         current::set_task_id(before);
     }
 
@@ -514,7 +533,8 @@ impl TaskRef {
         if !header.flags.get().has(Flags::SCOPED) {
             header.core.get().tasks.remove(self);
         }
-        if header.flags.get().has(Flags::AWAITED) {
+        let is_awaited = header.flags.get().has(Flags::AWAITED);
+        if is_awaited {
             self.unlink_awaited();
         }
         if header.scopes.get().is_some() {
@@ -533,6 +553,21 @@ impl TaskRef {
             if let Err(payload) = dropped {
                 self.report(ExceptionKind::DestructorPanicked, payload);
             }
+        }
+        if is_awaited && header.flags.get().has(Flags::FORWARDED) {
+            self.answer_joiner();
+        }
+    }
+
+    /// The request to cancel the joiner, which is a task, was forwarded to this one. If this one has ended as
+    /// cancelled it goes on in the other; which need not look at the handle any more.
+    #[cold]
+    fn answer_joiner(self) {
+        let header = self.header();
+        let is_cancelled = header.flags.get().has(Flags::CANCELLED);
+        let waiter = header.joiner.task().filter(|_| is_cancelled);
+        if !waiter.is_some_and(pass_on_to) {
+            header.clear(Flags::FORWARDED);
         }
     }
 

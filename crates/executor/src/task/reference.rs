@@ -218,7 +218,9 @@ impl TaskRef {
         let left = header.cancels.get().saturating_sub(1);
         header.cancels.set(left);
         if left == 0 {
-            header.clear(Flags::CANCEL.with(Flags::DEFERRED));
+            if !header.flags.get().has(Flags::DELIVERED) {
+                header.clear(Flags::CANCEL.with(Flags::DEFERRED));
+            }
             if header.scopes.get().is_some()
                 && let Some(tree) = header.core.get().tree()
             {

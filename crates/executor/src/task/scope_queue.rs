@@ -26,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::core::CorePtr;
 use crate::ready_queue::ReadyQueue;
+use crate::report::{ExceptionKind, contain};
 use crate::task::cell;
 use crate::task::header::{Extras, Flags, TaskRef};
 use crate::task::join::JoinHandle;
@@ -144,14 +145,30 @@ pin_project! {
     }
 
     impl<F> PinnedDrop for Scoped<F> {
-        /// The future goes first: its destructors may wake the task, which uses the queue.
+        /// The future goes first: its destructors may wake the task, which uses the queue. The task leaves the
+        /// scope also when one of them panics: its block will be freed.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
+            let _leaves = Leaves {
+                members: &this.inner.members,
+                // A future in a block is only ever dropped as the running task's.
+                task: this.core.get().running.get(),
+            };
             this.future.set(None);
-            // A future in a block is only ever dropped as the running task's.
-            if let Some(task) = this.core.get().running.get() {
-                this.inner.members.remove(task);
-            }
+        }
+    }
+}
+
+/// A task that leaves its scope when this is dropped.
+struct Leaves<'a> {
+    members: &'a Registry,
+    task: Option<TaskRef>,
+}
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task {
+            self.members.remove(task);
         }
     }
 }
@@ -179,7 +196,7 @@ impl TaskRef {
             // It is moved, not cloned: cloning may be anyone's code. The owner leaves another one.
             let owner = inner.owner.take();
             if let Some(owner) = owner {
-                owner.wake();
+                contain(ExceptionKind::WakerPanicked, || owner.wake());
             }
         }
     }
