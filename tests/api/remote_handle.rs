@@ -455,6 +455,66 @@ fn a_remote_task_is_aborted_before_and_after_its_first_poll() {
     });
 }
 
+// §19 run_coroutine_threadsafe: cancel() cancels the task, whose clean-up may await; one that has not begun
+// never does.
+#[test]
+fn a_remote_task_can_be_asked_to_end_and_cleans_up() {
+    let event_loop = EventLoop::new().unwrap();
+    beside(&event_loop, |remote| {
+        let (report, told) = mpsc::channel();
+        let running = remote
+            .spawn(move || {
+                let begun = report.clone();
+                tulipa::finally(
+                    async move {
+                        begun.send("begun").unwrap();
+                        pending::<()>().await;
+                    },
+                    async move {
+                        turns(3).await;
+                        report.send("cleaned up").unwrap();
+                    },
+                )
+            })
+            .unwrap();
+        assert_eq!(told.recv(), Ok("begun"));
+        running.cancel();
+        assert!(running.join().unwrap_err().is_cancelled());
+        assert_eq!(told.recv(), Ok("cleaned up"));
+
+        // Through the task that it awaits, which refuses.
+        let (report, told) = mpsc::channel();
+        let outer = remote
+            .spawn(move || async move {
+                let inner = tulipa::spawn(async move {
+                    report.send("begun").unwrap();
+                    let _ = tulipa::catch_cancel(pending::<()>()).await;
+                    "refused"
+                });
+                inner.await.unwrap()
+            })
+            .unwrap();
+        assert_eq!(told.recv(), Ok("begun"));
+        outer.cancel();
+        assert_eq!(outer.join().unwrap(), "refused");
+
+        // Before it begins: the loop is busy with something else until then.
+        let (go_on, wait) = mpsc::channel();
+        remote.call_soon(move || wait.recv().unwrap()).unwrap();
+        let unstarted = remote
+            .spawn(|| {
+                if true {
+                    unreachable!("it was cancelled before it began");
+                }
+                async {}
+            })
+            .unwrap();
+        unstarted.cancel();
+        go_on.send(()).unwrap();
+        assert!(unstarted.join().unwrap_err().is_cancelled());
+    });
+}
+
 #[test]
 fn a_remote_task_of_a_closed_loop_is_cancelled() {
     let event_loop = EventLoop::new().unwrap();

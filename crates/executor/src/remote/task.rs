@@ -49,8 +49,8 @@ struct Shared<T> {
     changed: Condvar,
     /// The task is to drop its future at its next poll.
     is_aborted: AtomicBool,
-    /// A request to cancel that the task has not taken note of.
-    is_cancelled: AtomicBool,
+    /// The task is to be asked to end at its next poll.
+    has_request: AtomicBool,
     spawned_at: &'static Location<'static>,
 }
 
@@ -116,27 +116,19 @@ impl<T> RemoteTask<T> {
         Some(self.take())
     }
 
+    /// Asks the task to end, in a way that lets it clean up, from any thread. See
+    /// [`Task::cancel_with`](crate::task::Task::cancel_with). Calls that come before the task has heard of the
+    /// first count as one; a task that has ended ignores them.
+    pub fn cancel(&self) {
+        self.shared.has_request.store(true, Ordering::Release);
+        self.wake_task();
+    }
+
     /// Drops the task's future at its next turn, unless it completes before. See
     /// [`JoinHandle::abort`](crate::task::JoinHandle::abort).
     pub fn abort(&self) {
         self.shared.is_aborted.store(true, Ordering::Release);
         self.wake_task();
-    }
-
-    /// Asks the task to end, in a way that lets it clean up. See
-    /// [`Task::cancel_with`](crate::task::Task::cancel_with). Requests that come before the task has taken note of one are
-    /// one.
-    pub fn cancel(&self) {
-        self.shared.is_cancelled.store(true, Ordering::Release);
-        self.wake_task();
-    }
-
-    fn wake_task(&self) {
-        // Either the task has left its waker here, or its first poll comes later and sees the flag.
-        let task = self.shared.progress.lock().task.clone();
-        if let Some(task) = task {
-            task.wake();
-        }
     }
 
     /// Whether the task has ended, in whatever way.
@@ -148,6 +140,14 @@ impl<T> RemoteTask<T> {
     /// Where the task was sent from.
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.shared.spawned_at
+    }
+
+    /// Either the task has left its waker here, or its first poll comes later and sees the flags.
+    fn wake_task(&self) {
+        let task = self.shared.progress.lock().task.clone();
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 
     #[track_caller]
@@ -244,7 +244,7 @@ impl RemoteSpawn {
             }),
             changed: Condvar::new(),
             is_aborted: AtomicBool::new(false),
-            is_cancelled: AtomicBool::new(false),
+            has_request: AtomicBool::new(false),
             spawned_at,
         });
         let task = RemoteTask {
@@ -298,20 +298,24 @@ where
         if this.build.is_some() {
             this.publish.0.progress.lock().task = Some(cx.waker().clone());
         }
-        if this.publish.0.is_aborted.load(Ordering::Acquire) {
+        // No read-modify-write on the way of every poll: a request that comes in between is the same one.
+        let is_asked = this.publish.0.has_request.load(Ordering::Acquire);
+        if is_asked {
+            this.publish.0.has_request.store(false, Ordering::Relaxed);
+        }
+        // One that is asked before it begins never does.
+        let never_begins = is_asked && this.build.is_some();
+        if is_asked
+            && !never_begins
+            && let Some(task) = task::try_current()
+        {
+            task.cancel(); // Delivered when the poll below has to wait.
+        }
+        if never_begins || this.publish.0.is_aborted.load(Ordering::Acquire) {
             *this.build = None;
             this.future.set(None);
             this.publish.send(Err(this.publish.cancelled()));
             return Poll::Ready(());
-        }
-        if this.publish.0.is_cancelled.load(Ordering::Relaxed)
-            && this.publish.0.is_cancelled.swap(false, Ordering::Acquire)
-            && let Some(task) = task::try_current()
-        {
-            task.cancel();
-            if this.build.is_some() {
-                return Poll::Pending; // It never began, and is dropped at its next turn.
-            }
         }
         let polled = catch_unwind(AssertUnwindSafe(|| {
             if let Some(build) = this.build.take() {
