@@ -29,6 +29,7 @@ mod join_set;
 mod loop_order;
 mod metrics;
 mod misuse;
+mod parity;
 mod promise;
 mod remote_handle;
 mod remote_wakers;
