@@ -30,6 +30,7 @@ mod loop_order;
 mod metrics;
 mod misuse;
 mod parity;
+mod parity_table;
 mod promise;
 mod remote_handle;
 mod remote_wakers;
