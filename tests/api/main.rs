@@ -29,6 +29,8 @@ mod join_set;
 mod loop_order;
 mod metrics;
 mod misuse;
+mod parity;
+mod parity_table;
 mod promise;
 mod remote_handle;
 mod remote_wakers;

@@ -20,6 +20,7 @@ use std::task::{Context, Poll, Waker};
 use tulipa_base::wait::{self, Label};
 
 use crate::cancel::CancelReason;
+use crate::context;
 use crate::core;
 use crate::loop_ref::LoopRef;
 use crate::report::{self, ExceptionKind, drop_quietly, panic_message};
@@ -220,7 +221,8 @@ impl<T> Promise<T> {
 
     /// Has `callback` called when the promise is done, by [`call_soon`](crate::call_soon) in the loop that
     /// runs now: in a later turn, never from here or from [`set`](Promise::set), in the order in which
-    /// callbacks and waits came. If the promise is done already, that is in the next turn.
+    /// callbacks and waits came. If the promise is done already, that is in the next turn. Its context is a copy of the
+    /// one of this call.
     ///
     /// A callback that is still to come is dropped with the promise. It should not hold a clone of it (it is
     /// lent one), or neither would ever go if the promise is never done.
@@ -237,10 +239,13 @@ impl<T> Promise<T> {
         let Some(in_loop) = LoopRef::try_current() else {
             core::panic_outside(location);
         };
+        // As it is now: whoever sets the promise may have another one.
+        let context = context::Context::current();
         let schedule = move |promise: &Promise<T>| {
             let promise = promise.clone();
+            let call = move || context.enter(|| callback(&promise));
             // In a loop that is closed it is dropped uncalled, like all that was scheduled there.
-            let _ = in_loop.call_soon_from(move || callback(&promise), location);
+            let _ = in_loop.call_soon_from(call, location);
         };
         if self.is_done() {
             schedule(self);
