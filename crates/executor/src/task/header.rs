@@ -228,6 +228,15 @@ impl Header {
         }
     }
 
+    /// Whether there may be a name, a reason or a context.
+    #[inline]
+    pub(crate) fn has_extras(&self) -> bool {
+        let extras = self.extras.take();
+        let has_extras = extras.is_some();
+        self.extras.set(extras);
+        has_extras
+    }
+
     /// Calls `f` with the task's name, if it has one.
     pub(crate) fn with_name<R>(&self, f: impl FnOnce(Option<&str>) -> R) -> R {
         // `f` may be anyone's code, an exception handler, which may look at this task.

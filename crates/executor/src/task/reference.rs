@@ -232,12 +232,18 @@ impl TaskRef {
 
     /// Why the task was asked to end, as far as is known.
     pub(crate) fn cancel_reason(self) -> CancelReason {
+        if !self.header().has_extras() {
+            return CancelReason::Requested;
+        }
         let reason = self.header().with_extras(|extras| extras.reason.clone());
         reason.unwrap_or_default()
     }
 
     pub(crate) fn set_cancel_reason(self, reason: CancelReason) {
         let is_plain = reason == CancelReason::Requested;
+        if is_plain && !self.header().has_extras() {
+            return;
+        }
         self.header().with_extras(|extras| {
             extras.reason = (!is_plain).then_some(reason);
         });
