@@ -232,11 +232,10 @@ impl TaskRef {
 
     /// Why the task was asked to end, as far as is known.
     pub(crate) fn cancel_reason(self) -> CancelReason {
-        if !self.header().has_extras() {
-            return CancelReason::Requested;
-        }
-        let reason = self.header().with_extras(|extras| extras.reason.clone());
-        reason.unwrap_or_default()
+        let reason = self
+            .header()
+            .with_present_extras(|extras| extras.reason.clone());
+        reason.flatten().unwrap_or_default()
     }
 
     pub(crate) fn set_cancel_reason(self, reason: CancelReason) {
