@@ -226,7 +226,10 @@ impl Place {
     /// Calls `f`, which runs nobody else's code, with the context.
     fn read<R>(&self, f: impl FnOnce(&Context) -> R) -> R {
         match self {
-            Place::Task(task) => task.header().with_extras(|extras| f(&extras.context)),
+            Place::Task(task) => task.header().look_at_extras(|extras| match extras {
+                Some(extras) => f(&extras.context),
+                None => f(&Context::empty()),
+            }),
             Place::Loop(core) => f(&core.get().context.borrow()),
         }
     }

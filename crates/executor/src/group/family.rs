@@ -116,12 +116,18 @@ impl<E> Family<'_, E> {
     }
 
     /// Gives up a place in the line.
+    #[inline]
     pub(crate) fn leave_line(&self, turn: &mut Option<u64>) {
         if let Some(turn) = turn.take() {
-            let waker = self.waiting.borrow_mut().remove(&turn);
-            drop(waker);
-            self.wake_next();
+            self.leave_line_at(turn);
         }
+    }
+
+    #[cold]
+    fn leave_line_at(&self, turn: u64) {
+        let waker = self.waiting.borrow_mut().remove(&turn);
+        drop(waker);
+        self.wake_next();
     }
 
     /// A child that had started has ended: the next in line may.

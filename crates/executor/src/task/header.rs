@@ -228,11 +228,35 @@ impl Header {
         }
     }
 
+    /// Whether there may be a name, a reason or a context.
+    #[inline]
+    pub(crate) fn has_extras(&self) -> bool {
+        let extras = self.extras.take();
+        let has_extras = extras.is_some();
+        self.extras.set(extras);
+        has_extras
+    }
+
+    /// Calls `f`, which runs nobody else's code, with what few tasks have, if this one has any.
+    #[inline]
+    pub(crate) fn with_present_extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> Option<R> {
+        self.look_at_extras(|extras| extras.map(f))
+    }
+
+    /// Calls `f`, which runs nobody else's code, with what few tasks have.
+    #[inline]
+    pub(crate) fn look_at_extras<R>(&self, f: impl FnOnce(Option<&mut Extras>) -> R) -> R {
+        let mut extras = self.extras.take();
+        let result = f(extras.as_deref_mut());
+        self.extras.set(extras);
+        result
+    }
+
     /// Calls `f` with the task's name, if it has one.
     pub(crate) fn with_name<R>(&self, f: impl FnOnce(Option<&str>) -> R) -> R {
         // `f` may be anyone's code, an exception handler, which may look at this task.
-        let name = self.with_extras(|extras| extras.name.clone());
-        f(name.as_deref())
+        let name = self.with_present_extras(|extras| extras.name.clone());
+        f(name.flatten().as_deref())
     }
 
     /// Calls `f`, which runs nobody else's code, with what few tasks have. A task that has none gets an
@@ -329,9 +353,13 @@ impl TaskRef {
     fn inherit_from(self, parent: TaskRef) {
         let (header, flags) = (self.header(), parent.header().flags.get());
         if flags.has(Flags::CONTEXT) {
-            let context = parent.header().with_extras(|extras| extras.context.clone());
+            let context = parent
+                .header()
+                .with_present_extras(|extras| extras.context.clone());
+            let mut extras = header.extras.take().unwrap_or_default();
+            extras.context = context.unwrap_or_default();
             header.set(Flags::CONTEXT);
-            header.with_extras(|extras| extras.context = context);
+            header.extras.set(Some(extras));
         }
         if flags.has(Flags::CALLBACK) {
             header.parent_distance.set(0);
@@ -574,7 +602,9 @@ impl TaskRef {
     /// Drops the values of context variables, which are anyone's.
     #[cold]
     fn drop_context(self) {
-        let context = self.replace_context(context::Context::empty());
+        let header = self.header();
+        header.clear(Flags::CONTEXT);
+        let context = header.with_present_extras(|extras| mem::take(&mut extras.context));
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
             self.report(ExceptionKind::DestructorPanicked, payload);
         }
