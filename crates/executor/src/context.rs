@@ -216,10 +216,13 @@ enum Place {
 
 fn place() -> Option<Place> {
     let core = core::current()?;
-    Some(match core.get().running.get() {
-        Some(task) => Place::Task(task),
-        None => Place::Loop(core),
-    })
+    match core.get().running.get() {
+        // The destructors of what it left: its context is gone.
+        Some(task) if task.header().flags.get().has(Flags::COMPLETE) => None,
+        Some(task) => Some(Place::Task(task)),
+        None if core.get().tree().is_none() => None, // The loop is closed.
+        None => Some(Place::Loop(core)),
+    }
 }
 
 impl Place {
@@ -396,6 +399,9 @@ impl<T> fmt::Debug for SharedContextLocal<T> {
 #[track_caller]
 fn set(key: usize, name: &'static str, value: Value) {
     let Some(place) = place() else {
+        if core::current().is_some() {
+            return; // In a destructor, after the end of what had a context.
+        }
         core::panic_outside(std::panic::Location::caller())
     };
     let mut context = place.replace(Context::empty());

@@ -145,8 +145,9 @@ impl Core {
     /// The task whose code is running; `None` in a callback, and outside of tasks.
     pub(crate) fn running_task(&self) -> Option<TaskRef> {
         let running = self.running.get()?;
-        let is_callback = running.header().flags.get().has(Flags::CALLBACK);
-        (!is_callback).then_some(running)
+        // A complete one is there for the destructors of what it left; nothing can be tied to it any more.
+        let is_no_task = Flags::CALLBACK.with(Flags::COMPLETE);
+        (!running.header().flags.get().has(is_no_task)).then_some(running)
     }
 
     /// Tasks that were ever spawned.
@@ -324,15 +325,18 @@ impl Core {
             }
             let handler = self.handler.take();
             report::contain(ExceptionKind::DestructorPanicked, || drop(handler));
+            let context = self.context.take();
+            report::contain(ExceptionKind::DestructorPanicked, || drop(context));
             if self.tasks.len() == 0 {
                 break;
             }
         }
         self.empty_ready_queue();
         self.pool.close();
-        drop(self.tree.take());
-        let context = self.context.take();
-        report::contain(ExceptionKind::DestructorPanicked, || drop(context));
+        // From here on nothing finds a place in the loop: no scope, no context.
+        if let Some(tree) = self.tree.take() {
+            tree.close();
+        }
     }
 
     /// Nothing runs any more: what was ready is only taken out, so that blocks are freed.

@@ -411,6 +411,11 @@ impl<P: Park> Executor<P> {
         if let Err(nested) = Self::ensure_no_loop() {
             panic!("{nested}");
         }
+        // Also where the thread was made to forget the loop that is running.
+        assert!(
+            !self.core.get().is_running(),
+            "this loop is running already, further out on this stack"
+        );
         self.core.get().set_running(true);
         self.core.get().set_hosted(false);
         Running {
@@ -442,6 +447,8 @@ impl<P: Park> Executor<P> {
             }
         };
         self.single.set(Single::No);
+        core.running.set(None);
+        current::set_task_id(None);
         match interrupt {
             // Who has asked to stop meanwhile has got what it asked for.
             None => {
@@ -761,6 +768,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.entered.core.get().running.set(None);
         self.entered.core.get().set_running(false);
     }
 }

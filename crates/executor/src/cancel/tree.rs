@@ -538,6 +538,15 @@ impl Tree {
         });
     }
 
+    /// Removes all nodes: the loop is closed. Tasks of scopes outside of it may still be there.
+    pub(crate) fn close(&self) {
+        let nodes = mem::take(&mut *self.nodes.borrow_mut());
+        for (_, node) in &nodes {
+            node.task.header().scopes.set(None);
+        }
+        drop(nodes);
+    }
+
     /// Nodes of all tasks, for tests and metrics.
     pub(crate) fn len(&self) -> usize {
         self.nodes.borrow().len()

@@ -42,7 +42,8 @@ pub(crate) enum State {
 /// The shared state of a group or scope. Children may borrow for `'env`.
 pub(crate) struct Family<'env, E> {
     pub(crate) state: Cell<State>,
-    children: RefCell<Slab<Task>>,
+    /// A place is reserved, empty, before its child is made.
+    children: RefCell<Slab<Option<Task>>>,
     failures: RefCell<Vec<Failure<E>>>,
     /// The body is to be sent a request.
     pub(crate) interrupts_body: Cell<bool>,
@@ -50,7 +51,7 @@ pub(crate) struct Family<'env, E> {
     /// By when the code around must be done, which holds for the children too.
     pub(crate) deadline: Cell<Instant>,
     /// How many children may run at a time.
-    pub(crate) limit: Cell<usize>,
+    limit: Cell<usize>,
     running: Cell<usize>,
     /// Those who wait for room, by their turn.
     waiting: RefCell<BTreeMap<u64, Waker>>,
@@ -77,13 +78,14 @@ impl<E> Family<'_, E> {
 
     /// Reserves a place for a child that is about to be made.
     pub(crate) fn reserve(&self) -> usize {
-        self.children.borrow().vacant_key()
+        self.children.borrow_mut().insert(None)
     }
 
     /// Adds a child, in the place reserved for it.
     pub(crate) fn adopt(&self, key: usize, child: Task) {
-        let inserted = self.children.borrow_mut().insert(child);
-        assert_eq!(inserted, key, "a child takes the place reserved for it");
+        if let Some(place) = self.children.borrow_mut().get_mut(key) {
+            *place = Some(child);
+        }
     }
 
     /// A child's wrapper goes away.
@@ -141,6 +143,12 @@ impl<E> Family<'_, E> {
             .borrow()
             .first_key_value()
             .is_none_or(|(first, _)| *first >= turn)
+    }
+
+    /// Lets at most `limit` children run at a time from now on.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.set(limit);
+        self.wake_next();
     }
 
     fn wake_next(&self) {
@@ -216,7 +224,7 @@ impl<E> Family<'_, E> {
             .children
             .borrow()
             .iter()
-            .map(|(_, child)| child.clone())
+            .filter_map(|(_, child)| child.clone())
             .collect();
         children.sort_by_key(Task::id);
         children

@@ -455,7 +455,8 @@ impl TaskRef {
         let header = self.header();
         header.set(Flags::RUNNING);
         let before = current::set_task_id(Some(header.id));
-        let core = header.core;
+        // Counted: the block may be the last that keeps it.
+        let core = header.core.counted();
         let running = core.get().running.replace(Some(self));
         // Destructors that poll something do so at this task's root.
         let spot = core.get().spot.replace(Spot::ROOT);
@@ -476,6 +477,7 @@ impl TaskRef {
     /// Completes a task that is neither running nor complete as cancelled, and leaks its future.
     pub(crate) fn leak_unfinished(self) {
         self.header().set(Flags::RUNNING);
+        self.acquire_local(); // For ever: what was pinned in the block stays in place.
         self.complete(Flags::CANCELLED);
     }
 
@@ -557,6 +559,15 @@ impl TaskRef {
     #[cold]
     fn complete_unusual(self) {
         let header = self.header();
+        // A request that was not delivered before the task's last step wins over its value. A panic is
+        // never hidden. That is settled before anyone's code can ask for the outcome.
+        let flags = header.flags.get();
+        let loses_value = flags.has(Flags::CANCEL) && flags.has(Flags::VALUE);
+        if loses_value {
+            header
+                .flags
+                .set(flags.exchange(Flags::VALUE, Flags::CANCELLED));
+        }
         // A scoped task has left its scope with its future.
         if !header.flags.get().has(Flags::SCOPED) {
             header.core.get().tasks.remove(self);
@@ -571,14 +582,9 @@ impl TaskRef {
         if header.flags.get().has(Flags::CONTEXT) {
             self.drop_context();
         }
-        // A request that was not delivered before the task's last step wins over its value. A panic is
-        // never hidden.
-        if header.flags.get().has(Flags::CANCEL) && header.flags.get().has(Flags::VALUE) {
-            // SAFETY: by invariant 3 the stage holds the value. It is marked as gone at once.
-            let dropped = unsafe { (header.vtable.drop_value)(self) };
-            header.clear(Flags::VALUE);
-            header.set(Flags::CANCELLED);
-            if let Err(payload) = dropped {
+        if loses_value {
+            // SAFETY: the stage holds the value, and since no flag says so any more nobody else takes it.
+            if let Err(payload) = unsafe { (header.vtable.drop_value)(self) } {
                 self.report(ExceptionKind::DestructorPanicked, payload);
             }
         }

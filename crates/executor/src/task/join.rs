@@ -364,8 +364,12 @@ impl<T> JoinHandle<T> {
         }
         self.leave();
         drop_joiner(header.joiner.take());
+        // Dropping a waker may be anyone's code, which may have ended the task.
+        if self.is_finished() {
+            return Poll::Ready(self.take());
+        }
         waiter.acquire_local();
-        header.joiner.put_task(waiter);
+        drop_joiner(header.joiner.replace_with_task(waiter));
         self.task.link_awaited(waiter);
         if waiter.header().flags.get().has(Flags::CANCEL) {
             forward_at_once(waiter);

@@ -18,7 +18,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::marker::PhantomData;
+use std::marker::{PhantomData, PhantomPinned};
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -45,6 +45,8 @@ struct Inner {
     ready: ReadyQueue,
     members: Registry,
     owner: RefCell<Option<Waker>>,
+    /// The loop of the tasks.
+    core: Cell<Option<CorePtr>>,
     /// The owner has been woken since it last ran the tasks.
     is_notified: Cell<bool>,
 }
@@ -56,6 +58,7 @@ impl<'env> ScopeQueue<'env> {
                 ready: ReadyQueue::new(),
                 members: Registry::new(),
                 owner: RefCell::new(None),
+                core: Cell::new(None),
                 is_notified: Cell::new(false),
             }),
             _borrows: PhantomData,
@@ -74,10 +77,13 @@ impl<'env> ScopeQueue<'env> {
         F: Future + 'env,
         F::Output: 'env,
     {
+        self.check_loop(core);
+        self.inner.core.set(Some(core));
         let scoped = Scoped {
             inner: Rc::clone(&self.inner),
             core,
             future: Some(future),
+            _pinned: PhantomPinned,
         };
         let task = cell::allocate(core, scoped, location, extras);
         task.header().set(Flags::SCOPED);
@@ -101,6 +107,7 @@ impl<'env> ScopeQueue<'env> {
 
     /// Runs the tasks that are ready, each once. Says whether others have become ready meanwhile.
     pub(crate) fn run(&self, core: CorePtr) -> bool {
+        self.check_loop(core);
         self.inner.is_notified.set(false);
         let snapshot = self.inner.ready.len();
         if snapshot == 0 {
@@ -114,6 +121,13 @@ impl<'env> ScopeQueue<'env> {
             }
         }
         !self.inner.ready.is_empty()
+    }
+
+    fn check_loop(&self, core: CorePtr) {
+        assert!(
+            self.inner.core.get().is_none_or(|it| it == core),
+            "a scope is used in another event loop than the one that its children were spawned in"
+        );
     }
 
     /// Drops the tasks, oldest first, and those that their destructors spawn.
@@ -142,6 +156,9 @@ pin_project! {
         core: CorePtr,
         #[pin]
         future: Option<F>,
+        // The pointer at the front is read while the future is polled.
+        #[pin]
+        _pinned: PhantomPinned,
     }
 
     impl<F> PinnedDrop for Scoped<F> {
