@@ -473,6 +473,10 @@ impl<P: Park> Executor<P> {
             && !core.timers.has_overdue();
         if !is_busy {
             self.look_outside()?;
+            if core.debug.is_on() {
+                core.run_watched();
+                return Ok(());
+            }
         }
         self.run_snapshot();
         Ok(())
@@ -484,18 +488,8 @@ impl<P: Park> Executor<P> {
         let core = self.core.get();
         // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile runs
         //    in the next turn.
-        let snapshot = core.ready.len();
-        if core.debug.is_on() {
-            core.run_watched(snapshot);
-        } else {
-            for _ in 0..snapshot {
-                match core.ready.pop_front() {
-                    Some(task) => task.run(core),
-                    None => break,
-                }
-            }
-        }
-        core.counters.count_turn(snapshot);
+        let polls = core.ready.run_snapshot(|task| task.run(core));
+        core.counters.count_turn(polls);
     }
 
     /// Stages 1 to 4 of a turn, unless the one before was to be the last.
@@ -514,8 +508,8 @@ impl<P: Park> Executor<P> {
         if let Some(shuffle) = &self.shuffle {
             shuffle.permute(&self.core.get().ready);
         }
-        if limit.is_one() || self.shuffle.is_some() {
-            // The next turn looks outside too: for its end, and to be shuffled.
+        if limit.is_one() || self.shuffle.is_some() || self.core.get().debug.is_on() {
+            // The next turn looks outside too: for its end, to be shuffled, or to be watched.
             self.polls_until.set(0);
         }
         result.map_err(Interrupt::Failure)

@@ -418,13 +418,22 @@ impl TaskRef {
         };
         if let Polled::Pending = polled {
             header.clear(Flags::RUNNING);
-            header.waits.keep_noted();
+            if header.waits.is_stale() {
+                self.keep_noted();
+            }
             header.since_ms.set(core.coarse_ms());
         } else if let Polled::Panicked = polled {
             self.complete_panicked();
         } else if !self.complete_plain(core) {
             self.complete(Flags::VALUE);
         }
+    }
+
+    /// Takes note of what the last poll said it waits for. Out of line, and of the task, so that the usual poll
+    /// computes nothing for it.
+    #[inline(never)]
+    fn keep_noted(self) {
+        self.header().waits.keep_noted();
     }
 
     /// Polls a new task that was never scheduled.

@@ -109,17 +109,11 @@ impl<'env> ScopeQueue<'env> {
     pub(crate) fn run(&self, core: CorePtr) -> bool {
         self.check_loop(core);
         self.inner.is_notified.set(false);
-        let snapshot = self.inner.ready.len();
-        if snapshot == 0 {
+        if self.inner.ready.is_empty() {
             return false;
         }
         let _surroundings = Surroundings::put_aside(core);
-        for _ in 0..snapshot {
-            match self.inner.ready.pop_front() {
-                Some(task) => task.run(core.get()),
-                None => break,
-            }
-        }
+        self.inner.ready.run_snapshot(|task| task.run(core.get()));
         !self.inner.ready.is_empty()
     }
 
