@@ -894,8 +894,8 @@ async fn a_long_chain_of_tokens_is_triggered() {
 
     let root = CancelToken::new();
     let mut tokens: Vec<_> = (0..30_000).map(|_| root.child()).collect();
-    for n in 0..30_000 {
-        tokens[n] = root.child();
+    for token in &mut tokens {
+        *token = root.child();
     }
     root.cancel();
     assert!(tokens.iter().all(CancelToken::is_cancelled));

@@ -4,6 +4,11 @@
 //! One module a concept; the names of tests say the behaviour. Codes such as TK04 name the scenario
 //! that a test plays.
 
+#![allow(
+    clippy::async_yields_async,
+    reason = "handles that outlive the code which made them are what is tested"
+)]
+
 mod support;
 
 mod as_completed;

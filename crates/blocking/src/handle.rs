@@ -40,6 +40,7 @@ use crate::shim::{Parker, Unparker};
 /// ```
 #[must_use = "a job goes on when its handle is dropped: `drop(handle)` says that you mean it"]
 #[doc(alias = "Future")]
+#[doc(alias = "wrap_future")]
 pub struct BlockingHandle<T> {
     job: Arc<dyn Packet<T>>,
     ticket: Ticket,

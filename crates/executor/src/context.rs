@@ -260,6 +260,7 @@ impl TaskRef {
 }
 
 /// A context variable with values for one thread. See [`context_local!`].
+#[doc(alias = "ContextVar")]
 pub struct ContextLocal<T: 'static> {
     name: &'static str,
     default: fn() -> Option<T>,

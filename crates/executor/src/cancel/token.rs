@@ -44,11 +44,13 @@ pub struct CancelToken {
     shared: Rc<Shared>,
 }
 
+/// Yields the scope, unless it was left.
+type WeakScope = Box<dyn Fn() -> Option<CancelScope>>;
+
 #[derive(Default)]
 struct Shared {
     reason: RefCell<Option<CancelReason>>,
-    /// Yields each scope that is not left yet.
-    scopes: RefCell<Vec<Box<dyn Fn() -> Option<CancelScope>>>>,
+    scopes: RefCell<Vec<WeakScope>>,
     children: RefCell<Vec<Weak<Shared>>>,
     wakers: RefCell<Slab<Waker>>,
 }

@@ -39,6 +39,7 @@ use crate::task::{self, JoinError, spawn_on};
 /// Safe. The result stays with the handle until a poll returns it.
 #[must_use = "a task goes on when its handle is dropped: `drop(handle)` says that you mean it"]
 #[doc(alias = "concurrent.futures.Future")]
+#[doc(alias = "wrap_future")]
 pub struct RemoteTask<T> {
     shared: Arc<Shared<T>>,
     core: RemoteCore,
