@@ -34,6 +34,7 @@ mod join_set;
 mod loop_order;
 mod metrics;
 mod misuse;
+mod odd_orders;
 mod parity;
 mod parity_table;
 mod promise;

@@ -337,6 +337,10 @@ impl Core {
         if let Some(tree) = self.tree.take() {
             tree.close();
         }
+        // What destructors have set meanwhile.
+        let context = self.context.take();
+        report::contain(ExceptionKind::DestructorPanicked, || drop(context));
+        self.drop_tasks(limit);
     }
 
     /// Nothing runs any more: what was ready is only taken out, so that blocks are freed.
