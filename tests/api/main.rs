@@ -9,6 +9,7 @@ mod support;
 mod auto_traits;
 mod cancel;
 mod cancel_edges;
+mod cancel_model;
 mod context;
 mod groups;
 mod loop_order;

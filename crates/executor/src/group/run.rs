@@ -196,7 +196,8 @@ impl<R, E, B: Future<Output = Result<R, E>>> Future for Run<'_, B, E> {
         let this = self.as_mut().project();
         family.state.set(State::Left);
         let failures = family.take_failures();
-        let was_cancelled = this.place.is_holding() || this.place.is_hit();
+        // One that has come in this very step finds nothing to end: it arrives at the next await.
+        let was_cancelled = this.place.is_holding();
         // A request from outside goes on outwards, whatever comes of the group.
         this.place.close(End::PassOn);
         let outcome = this.outcome.take();

@@ -50,7 +50,7 @@ pub struct JoinHandle<T> {
     task: TaskRef,
     /// Where requests to cancel whoever awaits this are forwarded from, unless it is a task directly: then
     /// that task's list of awaited tasks has it.
-    place: Option<Box<Place>>,
+    tie: Option<Box<Tie>>,
     _result: PhantomData<(Rc<()>, T)>,
 }
 
@@ -61,7 +61,7 @@ impl<T> JoinHandle<T> {
     pub(crate) unsafe fn new(task: TaskRef) -> JoinHandle<T> {
         JoinHandle {
             task,
-            place: None,
+            tie: None,
             _result: PhantomData,
         }
     }
@@ -167,7 +167,7 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let header = self.task.header();
         if self.is_finished() {
-            if (self.place.is_some() || header.flags.get().has(Flags::FORWARDED))
+            if (self.tie.is_some() || header.flags.get().has(Flags::FORWARDED))
                 && self.has_passed_request_on()
             {
                 wait::note(Label::new(wait::Kind::Cancelled, 0));
@@ -197,6 +197,14 @@ impl<T> Future for JoinHandle<T> {
         }
         Poll::Pending
     }
+}
+
+/// Ties a task to whoever awaits it from below a scope.
+#[derive(Default)]
+struct Tie {
+    place: Place,
+    /// The task in which a request went on outwards from here, in place of a result.
+    passed_on_in: Option<TaskId>,
 }
 
 /// Whether a request to cancel whoever awaits goes to the awaited task.
@@ -268,10 +276,10 @@ impl<T> JoinHandle<T> {
         match edge {
             Edge::Forwards => {
                 let task = Task::new(self.task);
-                let place = self.place.get_or_insert_default();
-                place.settle(Kind::Forward(task), cx);
+                let tie = self.tie.get_or_insert_default();
+                tie.place.settle(Kind::Forward(task), cx);
             }
-            Edge::Shielded => self.place = None,
+            Edge::Shielded => self.tie = None,
         }
         let waiter = waker::task_of(cx.waker()).filter(|it| it.header().core == header.core);
         match waiter {
@@ -301,18 +309,21 @@ impl<T> JoinHandle<T> {
     #[cold]
     fn has_passed_request_on(&mut self) -> bool {
         let header = self.task.header();
-        if let Some(mut place) = self.place.take() {
+        let waiter = core::current().and_then(|core| core.get().running_task());
+        if let Some(tie) = &mut self.tie {
             let is_cancelled = header.flags.get().has(Flags::CANCELLED);
-            let passes = place.is_hit() || is_cancelled && place.is_holding();
-            place.close(if is_cancelled {
+            if tie.place.is_hit() || is_cancelled && tie.place.is_holding() {
+                tie.passed_on_in = waiter.map(|waiter| waiter.header().id);
+            }
+            tie.place.close(if is_cancelled {
                 End::PassOn
             } else {
                 End::Answered
             });
-            return passes;
+            // The code that awaits is about to be dropped, unless the handle has been carried elsewhere.
+            return waiter.is_some_and(|waiter| tie.passed_on_in == Some(waiter.header().id));
         }
         // It went on when the task ended: is this the task that is about to end because of that?
-        let waiter = core::current().and_then(|core| core.get().running_task());
         let is_ending = waiter.is_some_and(|waiter| {
             let flags = waiter.header().flags.get();
             flags.has(Flags::CANCEL.with(Flags::DEFERRED))
@@ -326,7 +337,7 @@ impl<T> JoinHandle<T> {
     /// Ends what ties the task to whoever polled this last.
     #[inline]
     fn leave(&mut self) {
-        if self.place.is_some() {
+        if self.tie.is_some() {
             self.leave_place();
         }
         let flags = self.task.header().flags.get();
@@ -339,9 +350,9 @@ impl<T> JoinHandle<T> {
     #[cold]
     fn leave_place(&mut self) {
         let flags = self.task.header().flags.get();
-        if let Some(mut place) = self.place.take() {
+        if let Some(mut tie) = self.tie.take() {
             let is_answered = flags.has(Flags::VALUE.with(Flags::PANICKED));
-            place.close(if is_answered {
+            tie.place.close(if is_answered {
                 End::Answered
             } else {
                 End::PassOn
