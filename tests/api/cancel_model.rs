@@ -390,7 +390,7 @@ fn meet(one: Option<Request>, other: Option<Request>) -> Option<Request> {
 }
 
 /// Those of some requests that are aimed further out than at a frame that is left: the others are void.
-fn beyond(id: usize, requests: Vec<Request>) -> impl Iterator<Item = Request> {
+fn beyond(id: usize, requests: impl IntoIterator<Item = Request>) -> impl Iterator<Item = Request> {
     requests.into_iter().filter(move |it| it.depth() < id)
 }
 
@@ -414,9 +414,10 @@ impl Desk {
         self.held = meet(self.held.take(), Some(request));
     }
 
-    fn clear(&mut self) -> Vec<Request> {
-        let places = [self.hit.take(), self.deferred.take(), self.held.take()];
-        places.into_iter().flatten().collect()
+    /// Takes what is here, which is one request in the end.
+    fn clear(&mut self) -> Option<Request> {
+        let late = meet(self.hit.take(), self.deferred.take());
+        meet(late, self.held.take())
     }
 
     fn purge(&mut self) {
@@ -1592,7 +1593,7 @@ impl Model {
             desk.held = None;
         }
         let left = desk.clear();
-        if !left.is_empty() {
+        if left.is_some() {
             self.changes += 1;
             self.pass_on(left, up);
             *act = Act::Quiet;

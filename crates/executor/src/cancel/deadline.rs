@@ -25,11 +25,7 @@ use crate::core::{self, CorePtr};
 #[doc(alias = "current_effective_deadline")]
 pub fn current_deadline() -> Option<Instant> {
     let limit = core::current()?.get().limit.get();
-    let relative = match limit.after_ns {
-        u64::MAX => Instant::FAR_FUTURE,
-        after_ns => Instant::now() + Duration::from_nanos(after_ns),
-    };
-    Some(limit.at.min(relative)).filter(|at| *at != Instant::FAR_FUTURE)
+    Some(limit.deadline()).filter(|at| *at != Instant::FAR_FUTURE)
 }
 
 /// By when the running code must be done: at an instant, and within a time from now. The second is for timeouts that have
@@ -38,13 +34,25 @@ pub fn current_deadline() -> Option<Instant> {
 pub(crate) struct Limit {
     pub(crate) at: Instant,
     pub(crate) after_ns: u64,
+    /// The deadline of the groups that the task belongs to. Others look after it.
+    pub(crate) inherited: Instant,
 }
 
 impl Limit {
     pub(crate) const NONE: Limit = Limit {
         at: Instant::FAR_FUTURE,
         after_ns: u64::MAX,
+        inherited: Instant::FAR_FUTURE,
     };
+
+    /// All of it, as an instant.
+    pub(crate) fn deadline(self) -> Instant {
+        let at = self.at.min(self.inherited);
+        match self.after_ns {
+            u64::MAX => at,
+            after_ns => at.min(Instant::now() + Duration::from_nanos(after_ns)),
+        }
+    }
 }
 
 /// While it lives, the running code has another limit.
@@ -60,6 +68,14 @@ impl Limited {
     pub(crate) fn at(at: Instant) -> Option<Limited> {
         Limited::by(|limit| Limit {
             at: limit.at.min(at),
+            ..limit
+        })
+    }
+
+    /// Tightens the limit to that of a group that the task belongs to.
+    pub(crate) fn inherit(deadline: Instant) -> Option<Limited> {
+        Limited::by(|limit| Limit {
+            inherited: limit.inherited.min(deadline),
             ..limit
         })
     }
