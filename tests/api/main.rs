@@ -16,6 +16,7 @@ mod auto_traits;
 mod callbacks;
 mod cancel;
 mod cancel_edges;
+mod cancel_model;
 mod context;
 #[cfg(unix)]
 mod ctrl_c;

@@ -26,11 +26,7 @@ use crate::core::{self, CorePtr};
 #[doc(alias = "current_effective_deadline")]
 pub fn current_deadline() -> Option<Instant> {
     let limit = core::current()?.get().limit.get();
-    let relative = match limit.after_ns {
-        u64::MAX => Instant::FAR_FUTURE,
-        after_ns => Instant::now() + Duration::from_nanos(after_ns),
-    };
-    Some(limit.at.min(relative)).filter(|at| *at != Instant::FAR_FUTURE)
+    Some(limit.deadline()).filter(|at| *at != Instant::FAR_FUTURE)
 }
 
 /// By when the running code must be done: at an instant, and within a time from now. The second is for timeouts that have
@@ -39,19 +35,32 @@ pub fn current_deadline() -> Option<Instant> {
 pub(crate) struct Limit {
     pub(crate) at: Instant,
     pub(crate) after_ns: u64,
+    /// The deadline of the groups that the task belongs to. Others look after it.
+    pub(crate) inherited: Instant,
 }
 
 impl Limit {
     pub(crate) const NONE: Limit = Limit {
         at: Instant::FAR_FUTURE,
         after_ns: u64::MAX,
+        inherited: Instant::FAR_FUTURE,
     };
+
+    /// All of it, as an instant.
+    pub(crate) fn deadline(self) -> Instant {
+        let at = self.at.min(self.inherited);
+        match self.after_ns {
+            u64::MAX => at,
+            after_ns => at.min(Instant::now() + Duration::from_nanos(after_ns)),
+        }
+    }
 }
 
-/// The limit of the running code. In two cells, because a timeout changes one of them only.
+/// The limit of the running code. In several cells, because a timeout changes one of them only.
 pub(crate) struct LimitCell {
     at: Cell<Instant>,
     after_ns: Cell<u64>,
+    inherited: Cell<Instant>,
 }
 
 impl LimitCell {
@@ -59,6 +68,7 @@ impl LimitCell {
         LimitCell {
             at: Cell::new(Limit::NONE.at),
             after_ns: Cell::new(Limit::NONE.after_ns),
+            inherited: Cell::new(Limit::NONE.inherited),
         }
     }
 
@@ -67,6 +77,7 @@ impl LimitCell {
         Limit {
             at: self.at.get(),
             after_ns: self.after_ns.get(),
+            inherited: self.inherited.get(),
         }
     }
 
@@ -74,6 +85,7 @@ impl LimitCell {
     pub(crate) fn set(&self, limit: Limit) {
         self.at.set(limit.at);
         self.after_ns.set(limit.after_ns);
+        self.inherited.set(limit.inherited);
     }
 
     #[inline]
@@ -121,6 +133,14 @@ impl Limited {
     pub(crate) fn at(at: Instant) -> Option<Limited> {
         Limited::by(|limit| Limit {
             at: limit.at.min(at),
+            ..limit
+        })
+    }
+
+    /// Tightens the limit to that of a group that the task belongs to.
+    pub(crate) fn inherit(deadline: Instant) -> Option<Limited> {
+        Limited::by(|limit| Limit {
+            inherited: limit.inherited.min(deadline),
             ..limit
         })
     }

@@ -90,7 +90,7 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for Child<'_, F, E> {
         let deadline = family.deadline.get();
         let _limited = match deadline {
             Instant::FAR_FUTURE => None,
-            _ => Limited::at(deadline),
+            _ => Limited::inherit(deadline),
         };
         let cause = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,

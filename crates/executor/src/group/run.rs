@@ -7,13 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tulipa_base::Instant;
 use tulipa_base::wait::{self, Label};
 
-use crate::cancel::{CancelReason, Delivered, End, Kind, Limit, Place, Settled, cancel_running};
+use crate::cancel::{CancelReason, Delivered, End, Kind, Place, Settled, cancel_running};
 use crate::core::{self, CorePtr};
 use crate::group::error::{Failure, GroupError};
 use crate::group::family::{Family, State};
@@ -196,7 +195,8 @@ impl<R, E, B: Future<Output = Result<R, E>>> Future for Run<'_, B, E> {
         let this = self.as_mut().project();
         family.state.set(State::Left);
         let failures = family.take_failures();
-        let was_cancelled = this.place.is_holding() || this.place.is_hit();
+        // One that has come in this very step finds nothing to end: it arrives at the next await.
+        let was_cancelled = this.place.is_holding();
         // A request from outside goes on outwards, whatever comes of the group.
         this.place.close(End::PassOn);
         let outcome = this.outcome.take();
@@ -221,11 +221,7 @@ impl<R, E, B: Future<Output = Result<R, E>>> Future for Run<'_, B, E> {
 
 /// The deadline of the code around, as an instant.
 fn deadline_around(core: Option<CorePtr>) -> Instant {
-    let limit = core.map_or(Limit::NONE, |core| core.get().limit.get());
-    match limit.after_ns {
-        u64::MAX => limit.at,
-        after_ns => limit
-            .at
-            .min(Instant::now() + Duration::from_nanos(after_ns)),
-    }
+    core.map_or(Instant::FAR_FUTURE, |core| {
+        core.get().limit.get().deadline()
+    })
 }

@@ -62,6 +62,8 @@ struct Tie {
     place: Place,
     /// Valid as long as the handle, which has both.
     task: TaskRef,
+    /// The task in which a request went on outwards from here, in place of a result.
+    passed_on_in: Option<TaskId>,
 }
 
 impl Tie {
@@ -69,12 +71,12 @@ impl Tie {
         Tie {
             place: Place::new(),
             task,
+            passed_on_in: None,
         }
     }
-}
 
-impl Drop for Tie {
-    fn drop(&mut self) {
+    /// Gives the node up.
+    fn end(&mut self) {
         let flags = self.task.header().flags.get();
         let is_answered = flags.has(Flags::VALUE.with(Flags::PANICKED));
         self.place.close(if is_answered {
@@ -82,6 +84,12 @@ impl Drop for Tie {
         } else {
             End::PassOn
         });
+    }
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -483,12 +491,17 @@ impl<T> JoinHandle<T> {
     #[cold]
     fn has_passed_request_on(&mut self) -> bool {
         let header = self.task.header();
-        if let Some(tie) = self.tie.take() {
+        let waiter = core::current().and_then(|core| core.get().running_task());
+        if let Some(tie) = &mut self.tie {
             let is_cancelled = header.flags.get().has(Flags::CANCELLED);
-            return tie.place.is_hit() || is_cancelled && tie.place.is_holding();
+            if tie.place.is_hit() || is_cancelled && tie.place.is_holding() {
+                tie.passed_on_in = waiter.map(|waiter| waiter.header().id);
+            }
+            tie.end();
+            // The code that awaits is about to be dropped, unless the handle has been carried elsewhere.
+            return waiter.is_some_and(|waiter| tie.passed_on_in == Some(waiter.header().id));
         }
         // It went on when the task ended: is this the task that is about to end because of that?
-        let waiter = core::current().and_then(|core| core.get().running_task());
         let is_ending = waiter.is_some_and(|waiter| {
             let flags = waiter.header().flags.get();
             flags.has(Flags::CANCEL.with(Flags::DEFERRED))

@@ -169,14 +169,16 @@ impl<F: Future> Timeout<F> {
                 && let Some(deadline) = expired(this.allowed, this.sleep.as_mut(), cx)
             {
                 *this.allowed = Allowed::Expired;
-                // Of two deadlines that come together the outer one counts. It is about to be noticed.
+                // Of two deadlines in a task that come together the outer one counts. It is about to be
+                // noticed.
                 let around = core::current().map_or(Limit::NONE, |core| core.get().limit.get());
                 if around.at <= deadline {
                     return Poll::Pending;
                 }
                 match this.place.deliver(CancelReason::Timeout) {
                     None | Some(Delivered::ToTarget) => break,
-                    Some(Delivered::ToStops) => {}
+                    // What is inside is polled once more: this deadline does not limit it any longer.
+                    Some(Delivered::ToStops) => continue,
                 }
             }
             if !this.place.is_hit() {
