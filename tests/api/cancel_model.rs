@@ -1247,8 +1247,11 @@ impl Model {
         };
         let id = *id;
         // Cancelled before it was entered: the body never begins.
-        let mut ends = self.scopes[&id].is_pending && matches!(**body, Act::Start(_));
-        while !ends {
+        let never_begins = self.scopes[&id].is_pending && matches!(**body, Act::Start(_));
+        loop {
+            if never_begins {
+                break;
+            }
             if std::mem::take(&mut self.scopes.get_mut(&id).expect("made before").is_pending) {
                 let reason = self.scopes[&id].reason.clone().expect("it was asked");
                 let request = self.request(Target::Frame(id), &reason);
