@@ -59,7 +59,7 @@ impl Runner {
     /// - When `future` panics, with its payload.
     /// - When the loop is [stopped](crate::runtime::LoopRef::stop) before `future` is complete, or the future is cancelled.
     /// - When the operating system refuses to wait, or the run is ended by an unhandled panic (see
-    ///   [`PanicPolicy::Shutdown`]); [`try_run`](Runner::try_run) returns that as an error.
+    ///   [`PanicPolicy::Shutdown`](crate::runtime::PanicPolicy::Shutdown)); [`try_run`](Runner::try_run) returns that as an error.
     #[track_caller]
     pub fn run<F: Future>(&mut self, future: F) -> F::Output {
         match self.try_run(future) {

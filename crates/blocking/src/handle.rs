@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use tulipa_base::wait::{self, Kind, Label};
+
 use crate::dispatch::{Dispatch, Ticket};
 use crate::error::BlockingError;
 use crate::job::Packet;
@@ -199,7 +201,11 @@ impl<T> Future for BlockingHandle<T> {
     type Output = Result<T, BlockingError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.job.slot().poll(cx)
+        let polled = self.job.slot().poll(cx);
+        if polled.is_pending() {
+            wait::note(Label::new(Kind::Blocking, 0));
+        }
+        polled
     }
 }
 

@@ -40,7 +40,7 @@ use crate::report::{
     self, ExceptionContext, ExceptionHandler, ExceptionKind, Tell, drop_quietly, panic_message,
 };
 use crate::shim::Cell;
-use crate::task::{Flags, Pool, Registry, Task, TaskRef};
+use crate::task::{Flags, Pool, Registry, ScopedTasks, Task, TaskRef};
 use crate::timer::Timers;
 use crate::unhandled::{Follow, Unhandled};
 
@@ -48,6 +48,8 @@ pub(crate) struct Core {
     owner: ThreadId,
     pub(crate) ready: ReadyQueue,
     pub(crate) tasks: Registry,
+    /// Those that run inside of others, for those who look.
+    pub(crate) scoped: ScopedTasks,
     pub(crate) timers: Timers,
     pub(crate) pool: Pool,
     /// The task or callback whose code is running. Set only while it is on the stack.
@@ -106,6 +108,7 @@ impl Core {
             owner: ThreadId::current_or_new(),
             ready: ReadyQueue::new(),
             tasks: Registry::new(),
+            scoped: ScopedTasks::new(),
             timers,
             pool: Pool::new(),
             running: Cell::new(None),
@@ -333,6 +336,7 @@ impl Core {
         self.empty_ready_queue();
         self.pool.close();
         drop(self.tree.take());
+        self.scoped.clear();
         let context = self.context.take();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
             report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));

@@ -17,6 +17,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use tulipa_base::wait::{self, Kind, Label};
+
 use crate::core;
 use crate::loop_ref::LoopRef;
 use crate::report::{self, ExceptionKind, drop_quietly, panic_message};
@@ -331,7 +333,10 @@ impl<T> PromiseCell<T> {
     ) -> Poll<Result<&T, PromiseError>> {
         if self.outcome.get().is_none() {
             match wait.number {
-                Some(number) if self.has_waker(number, cx.waker()) => return Poll::Pending,
+                Some(number) if self.has_waker(number, cx.waker()) => {
+                    wait::note(Label::new(Kind::Promise, 0));
+                    return Poll::Pending;
+                }
                 _ => {}
             }
             // Cloning and dropping wakers may be anyone's code, which may set the promise.
@@ -349,7 +354,10 @@ impl<T> PromiseCell<T> {
         }
         match self.outcome.get() {
             Some(outcome) => Poll::Ready(outcome.as_ref().map_err(|error| *error)),
-            None => Poll::Pending,
+            None => {
+                wait::note(Label::new(Kind::Promise, 0));
+                Poll::Pending
+            }
         }
     }
 

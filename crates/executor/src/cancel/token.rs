@@ -46,11 +46,13 @@ pub struct CancelToken {
 #[derive(Default)]
 struct Shared {
     reason: RefCell<Option<CancelReason>>,
-    /// Yields each scope that is not left yet.
-    scopes: RefCell<Vec<Box<dyn Fn() -> Option<CancelScope>>>>,
+    scopes: RefCell<Vec<Listed>>,
     children: RefCell<Vec<Weak<Shared>>>,
     wakers: RefCell<Slab<Waker>>,
 }
+
+/// Yields a scope, unless it was left.
+type Listed = Box<dyn Fn() -> Option<CancelScope>>;
 
 impl CancelToken {
     /// A token that is not triggered.
