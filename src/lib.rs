@@ -18,6 +18,7 @@
 //! ```
 //!
 //! # Find your way
+//! - Coming from Python? The [guide] maps every name of asyncio to one here.
 //! - [`main`], [`test`], [`run`], or a [`Runner`](runtime::Runner) to set things: how a loop starts.
 //! - [`spawn`], and the module [`task`]: tasks and their handles.
 //! - [`join!`], [`select!`], [`race!`], [`join_all`]: several futures within a task. [`gather`],
@@ -42,6 +43,7 @@
 
 pub mod blocking;
 pub mod cancel;
+pub mod guide;
 pub mod net;
 pub mod runtime;
 pub mod task;

@@ -1,5 +1,16 @@
 //! Tasks: futures that run beside one another on the loop's thread.
 //!
+//! [`spawn`] starts one, which runs from the next turn of the loop on; [`Builder`] gives it a name, or runs its first step at
+//! once. The [`JoinHandle`] that comes back yields the result; dropping it detaches the task. A [`Task`] names a task
+//! without its result, to look at it and to [cancel](crate::cancel) it, and there may be many: [`current`], [`all`].
+//!
+//! | a task ends | its handle yields |
+//! |---|---|
+//! | with a value | `Ok(value)`; a `Result` it returns is a value like any other |
+//! | with a panic | [`JoinError::is_panic`]; unless someone awaits it, the [exception handler](crate::runtime::Builder::exception_handler) is told |
+//! | cancelled, aborted, or with its loop | [`JoinError::is_cancelled`], with the [reason](JoinError::reason) |
+//! | by awaiting itself | [`JoinError::is_deadlock`] |
+//!
 //! # Several at once
 //! | what is waited for | one list, known when it is written | any number |
 //! |---|---|---|

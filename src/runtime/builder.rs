@@ -55,6 +55,7 @@ impl<Built> Builder<Built> {
     /// Chooses the reactor: by its name, or one of your own.
     ///
     /// Without this call the environment variable `TULIPA_REACTOR` names it, or else it is `mio`.
+    #[doc(alias = "loop_factory")]
     pub fn reactor(mut self, choice: impl Into<Choice>) -> Builder<Built> {
         self.reactor = choice.into();
         self
@@ -160,8 +161,8 @@ impl<Built> Builder<Built> {
     /// Cancels the main future of a run at the first Ctrl-C (SIGINT), so that it can clean up, and ends the process at
     /// once, with exit code 130, at the second. Default: off, but on in [`#[tulipa::main]`](crate::main).
     ///
-    /// Signals that the program handles or ignores when the run begins are left alone. When the run is over,
-    /// Ctrl-C does again what it did before. See [`Runner::run_and_close`] for what follows.
+    /// Signals that the program handles or ignores when the run begins are left alone. (Shells make what a script
+    /// starts with `&` ignore Ctrl-C.) When the run is over, Ctrl-C does again what it did before. See [`Runner::run_and_close`] for what follows.
     #[doc(alias = "KeyboardInterrupt")]
     pub fn handle_ctrl_c(mut self, handle: bool) -> Builder<Built> {
         self.ending.set(Termination::Interrupt, handle);

@@ -8,6 +8,29 @@
 //! - [`call_soon`], [`call_later`], [`call_at`]: closures that the loop calls, with a [`Handle`] to cancel
 //!   them. They share the ready queue with tasks: first ready, first run.
 //! - [`Promise`]: a value that is set once and awaited by many.
+//! - [`Builder`] sets a loop up: the reactor, Ctrl-C, the grace period of a shutdown, who hears of failures.
+//!   [`exit`] ends the program in order, from anywhere in it.
+//! - [`metrics()`], [`set_debug`]: numbers, and a debug mode that reports slow polls.
+//!
+//! # From start to end
+//! [`run`], and [`#[tulipa::main]`](crate::main), do all of this; a [`Runner`] does it step by step:
+//! ```
+//! use std::time::Duration;
+//! use tulipa::runtime::Runner;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let mut runner = Runner::builder()
+//!     .handle_ctrl_c(true)
+//!     .shutdown_grace(Duration::from_secs(5))
+//!     .exception_handler(|context| eprintln!("{context}"))
+//!     .build()?;
+//! let answer = runner.run(async { 42 });
+//! let report = runner.close(); // Cancels what is left, and waits for its clean-up.
+//! assert!(report.is_clean(), "{report}");
+//! # assert_eq!(answer, 42);
+//! # Ok(())
+//! # }
+//! ```
 
 mod builder;
 mod event_loop;
@@ -70,6 +93,7 @@ pub mod reactor {
 /// assert_eq!(count, 2);
 /// ```
 #[track_caller]
+#[doc(alias = "asyncio.run")]
 #[doc(alias = "block_on")]
 #[doc(alias = "run_until_complete")]
 pub fn run<F: Future>(future: F) -> F::Output {

@@ -197,7 +197,10 @@ async fn a_catch_point_whose_body_completes_passes_an_undelivered_request_on() {
 /// §7 cancel vs completed wait (obs): the request wins, the result is lost to this task.
 #[tulipa::test]
 async fn a_request_wins_over_a_result_that_is_there_already() {
-    let inner = spawn(async { 5 });
+    let inner = spawn(async {
+        yield_now().await;
+        5
+    });
     let inner_task = inner.task();
     let reached = Rc::new(Cell::new(false));
     let outer = spawn({
@@ -207,10 +210,12 @@ async fn a_request_wins_over_a_result_that_is_there_already() {
             reached.set(true);
         }
     });
-    // Turn 1: inner completes, then outer finds it; so outer must wait first.
+    yield_now().await; // The outer one waits.
+    yield_now().await; // The inner one has ended in this turn, and the outer one runs in the next.
+    assert!(inner_task.is_finished() && !reached.get());
     outer.cancel();
     assert!(outer.await.unwrap_err().is_cancelled());
-    assert!(inner_task.is_finished() && !reached.get());
+    assert!(!reached.get());
 }
 
 /// §7 forwarding (obs): the inner task is cancelled, and the outer one waits for it.

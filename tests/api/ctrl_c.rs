@@ -110,6 +110,12 @@ fn the_child() {
             println!("{}, {:?}", error.unwrap_err(), runner.signal());
             assert_eq!(runner.run(async { 5 }), 5);
         }
+        "otherwise too" => runner().run_and_close(async {
+            send(SIGINT);
+            let _swallowed = catch_cancel(pending::<()>()).await;
+            tulipa::task::current().cancel_with("for another reason");
+            yield_now().await;
+        }),
         "exit" => runner().run_and_close(async {
             drop(spawn(async {
                 tulipa::runtime::exit(3);
@@ -177,6 +183,17 @@ fn a_signal_that_the_program_handles_is_left_alone() {
     let (output, text) = play("own handler");
     assert!(output.status.success(), "{output:?}");
     assert!(text.contains("main goes on"));
+}
+
+/// §8 Ctrl-C (obs): a main that is cancelled otherwise too. The request that ends it decides: here the other one, so
+/// that it ends as cancelled and not as interrupted. (asyncio goes by the number of requests.)
+#[test]
+fn a_main_that_another_request_ends_is_not_interrupted() {
+    let (output, text) = play("otherwise too");
+    assert!(!output.status.success() && output.status.code() != Some(130));
+    let text = text + &String::from_utf8_lossy(&output.stderr);
+    let expected = "the main future was cancelled: for another reason";
+    assert!(text.contains(expected), "{text}");
 }
 
 /// §8 Runner.run: as an error, the runner stays of use.

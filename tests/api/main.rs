@@ -4,12 +4,18 @@
 //! One module a concept; the names of tests say the behaviour. Codes such as TK04 name the scenario
 //! that a test plays.
 
+#![allow(
+    clippy::async_yields_async,
+    reason = "handles that outlive the code which made them are what is tested"
+)]
+
 mod support;
 
 mod as_completed;
 mod auto_traits;
 mod callbacks;
 mod cancel;
+mod cancel_edges;
 mod context;
 #[cfg(unix)]
 mod ctrl_c;
@@ -28,6 +34,8 @@ mod join_set;
 mod loop_order;
 mod metrics;
 mod misuse;
+mod parity;
+mod parity_table;
 mod promise;
 mod remote_handle;
 mod remote_wakers;

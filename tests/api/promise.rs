@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::support::{Drops, Trace, listening_runner, poll_once, turns};
+use tulipa::cancel::CancelReason;
 use tulipa::runtime::{AlreadySet, EventLoop, ExceptionKind, Promise, PromiseError};
 
 // ---- §4 states ----
@@ -24,7 +25,10 @@ fn a_promise_is_pending_then_finished_or_cancelled() {
     let promise = Promise::<u8>::default();
     assert!(promise.cancel());
     assert!(promise.is_done() && promise.is_cancelled());
-    assert_eq!(promise.try_result(), Some(Err(PromiseError::Cancelled)));
+    assert_eq!(
+        promise.try_result(),
+        Some(Err(PromiseError::Cancelled(CancelReason::Requested)))
+    );
     assert!(!promise.cancel());
 }
 
@@ -112,7 +116,10 @@ fn a_cancelled_promise_lets_its_waiters_go() {
         let waiter = tulipa::spawn(promise.clone());
         tulipa::yield_now().await;
         assert!(promise.cancel());
-        assert_eq!(waiter.await.unwrap(), Err(PromiseError::Cancelled));
+        assert_eq!(
+            waiter.await.unwrap(),
+            Err(PromiseError::Cancelled(CancelReason::Requested))
+        );
     });
 }
 

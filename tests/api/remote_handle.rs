@@ -455,6 +455,66 @@ fn a_remote_task_is_aborted_before_and_after_its_first_poll() {
     });
 }
 
+// §19 run_coroutine_threadsafe: cancel() cancels the task, whose clean-up may await; one that has not begun
+// never does.
+#[test]
+fn a_remote_task_can_be_asked_to_end_and_cleans_up() {
+    let event_loop = EventLoop::new().unwrap();
+    beside(&event_loop, |remote| {
+        let (report, told) = mpsc::channel();
+        let running = remote
+            .spawn(move || {
+                let begun = report.clone();
+                tulipa::finally(
+                    async move {
+                        begun.send("begun").unwrap();
+                        pending::<()>().await;
+                    },
+                    async move {
+                        turns(3).await;
+                        report.send("cleaned up").unwrap();
+                    },
+                )
+            })
+            .unwrap();
+        assert_eq!(told.recv(), Ok("begun"));
+        running.cancel();
+        assert!(running.join().unwrap_err().is_cancelled());
+        assert_eq!(told.recv(), Ok("cleaned up"));
+
+        // Through the task that it awaits, which refuses.
+        let (report, told) = mpsc::channel();
+        let outer = remote
+            .spawn(move || async move {
+                let inner = tulipa::spawn(async move {
+                    report.send("begun").unwrap();
+                    let _ = tulipa::catch_cancel(pending::<()>()).await;
+                    "refused"
+                });
+                inner.await.unwrap()
+            })
+            .unwrap();
+        assert_eq!(told.recv(), Ok("begun"));
+        outer.cancel();
+        assert_eq!(outer.join().unwrap(), "refused");
+
+        // Before it begins: the loop is busy with something else until then.
+        let (go_on, wait) = mpsc::channel();
+        remote.call_soon(move || wait.recv().unwrap()).unwrap();
+        let unstarted = remote
+            .spawn(|| {
+                if true {
+                    unreachable!("it was cancelled before it began");
+                }
+                async {}
+            })
+            .unwrap();
+        unstarted.cancel();
+        go_on.send(()).unwrap();
+        assert!(unstarted.join().unwrap_err().is_cancelled());
+    });
+}
+
 #[test]
 fn a_remote_task_of_a_closed_loop_is_cancelled() {
     let event_loop = EventLoop::new().unwrap();
@@ -538,4 +598,40 @@ fn many_threads_send_and_nothing_is_lost() {
     event_loop.run_forever().unwrap();
     assert_eq!(watcher.join().unwrap(), [31_125; 4]);
     assert_eq!(trace.take(), ["local work beside"]);
+}
+
+/// §19 run_coroutine_threadsafe: cancel() cancels the task, which may clean up with awaits.
+#[test]
+fn a_remote_task_is_cancelled_and_cleans_up() {
+    let (sender, cleaned_up) = std::sync::mpsc::channel();
+    let mut runner = tulipa::runtime::Runner::new().unwrap();
+    runner.run(async {
+        let remote = tulipa::runtime::EventLoop::current().remote();
+        let (begin, begun) = signal_to_thread();
+        let thread = std::thread::spawn(move || {
+            let task = remote.spawn(move || async move {
+                begin();
+                tulipa::finally(std::future::pending::<()>(), async move {
+                    tulipa::yield_now().await;
+                    sender.send("cleaned up").unwrap();
+                })
+                .await;
+            });
+            let task = task.unwrap();
+            begun.recv().unwrap();
+            task.cancel();
+            task.join().unwrap_err()
+        });
+        while !thread.is_finished() {
+            tulipa::yield_now().await;
+        }
+        assert!(thread.join().unwrap().is_cancelled());
+    });
+    assert_eq!(cleaned_up.recv(), Ok("cleaned up"));
+}
+
+/// A call that another thread can wait for.
+fn signal_to_thread() -> (impl FnOnce() + Send, std::sync::mpsc::Receiver<()>) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    (move || sender.send(()).unwrap(), receiver)
 }

@@ -36,7 +36,7 @@ async fn children_borrow_from_the_caller_and_are_waited_for() {
 
 #[tulipa::test]
 async fn a_childs_value_may_borrow_too() {
-    let words = vec![String::from("one"), String::from("three")];
+    let words = [String::from("one"), String::from("three")];
     let longest = scope(async |scope| {
         let children: Vec<_> = words
             .iter()

@@ -17,8 +17,10 @@ use crate::support::{Drops, Trace};
 
 const MS: Duration = Duration::from_millis(1);
 
+type Heard = Rc<RefCell<Vec<(ExceptionKind, String)>>>;
+
 /// A runner on virtual time, and what its exception handler hears.
-fn runner() -> (Runner, Rc<RefCell<Vec<(ExceptionKind, String)>>>) {
+fn runner() -> (Runner, Heard) {
     let heard = Rc::new(RefCell::new(Vec::new()));
     let builder: Builder = Runner::builder().start_paused(true);
     let hear = heard.clone();

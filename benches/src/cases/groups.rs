@@ -11,6 +11,9 @@ use crate::runtimes::{Runtime, WakeSelf, unordered};
 operation_cases! {
     "groups/task group of 1000, ready", "ns/child", Entrants::Runtimes => GroupReady;
     "groups/task group of 1000, yield once", "ns/child", Entrants::Runtimes => GroupYields;
+    "groups/join set of 1000, ready", "ns/child", Entrants::Runtimes => JoinSetReady;
+    "groups/join set of 1000, yield once", "ns/child", Entrants::Runtimes => JoinSetYields;
+    "groups/gather 1000, yield once", "ns/child", Entrants::Runtimes => Gather;
     "groups/scope of 1000, ready", "ns/child", Entrants::Runtimes => ScopeReady;
     "groups/scope of 1000, yield once", "ns/child", Entrants::Runtimes => ScopeYields;
     "groups/scope of 1000 boxed, yield once", "ns/child", Entrants::Runtimes => ScopeBoxed;
@@ -21,8 +24,11 @@ operation_cases! {
 
 const CHILDREN: u64 = 1_000;
 
-/// Tasks that are ready at once, spawned into a group, which is awaited: tulipa's `task_group`, tokio's
-/// `JoinSet`; elsewhere a `FuturesUnordered` of join handles.
+/// Of the numbers that the children yield.
+const SUM: u64 = CHILDREN * (CHILDREN - 1) / 2;
+
+/// Tasks that are ready at once, spawned into a group, which is awaited: tulipa's `task_group`; elsewhere what
+/// "join set" shows for tulipa too.
 struct GroupReady;
 
 impl Operation for GroupReady {
@@ -30,7 +36,8 @@ impl Operation for GroupReady {
 
     async fn perform<R: Runtime>(count: u64) {
         for _ in 0..count / CHILDREN {
-            R::group((0..CHILDREN).map(|_| async {})).await;
+            let sum = R::group((0..CHILDREN).map(|number| async move { number })).await;
+            assert_eq!(sum, SUM);
         }
     }
 }
@@ -43,9 +50,58 @@ impl Operation for GroupYields {
 
     async fn perform<R: Runtime>(count: u64) {
         for _ in 0..count / CHILDREN {
-            R::group((0..CHILDREN).map(|_| async { R::yield_now().await })).await;
+            let sum = R::group((0..CHILDREN).map(yield_once::<R>)).await;
+            assert_eq!(sum, SUM);
         }
     }
+}
+
+/// Tasks that are ready at once, spawned into a set, which yields their values as they end: the `JoinSet` of
+/// tulipa and tokio; elsewhere a `FuturesUnordered` of join handles.
+struct JoinSetReady;
+
+impl Operation for JoinSetReady {
+    const BATCH: Batch = Batch::Calibrated;
+
+    async fn perform<R: Runtime>(count: u64) {
+        for _ in 0..count / CHILDREN {
+            let sum = R::join_set((0..CHILDREN).map(|number| async move { number })).await;
+            assert_eq!(sum, SUM);
+        }
+    }
+}
+
+/// The same with tasks that yield once.
+struct JoinSetYields;
+
+impl Operation for JoinSetYields {
+    const BATCH: Batch = Batch::Calibrated;
+
+    async fn perform<R: Runtime>(count: u64) {
+        for _ in 0..count / CHILDREN {
+            let sum = R::join_set((0..CHILDREN).map(yield_once::<R>)).await;
+            assert_eq!(sum, SUM);
+        }
+    }
+}
+
+/// Tasks that yield once, whose values come in order: tulipa's `gather`; elsewhere a `join_all` of join handles.
+struct Gather;
+
+impl Operation for Gather {
+    const BATCH: Batch = Batch::Calibrated;
+
+    async fn perform<R: Runtime>(count: u64) {
+        for _ in 0..count / CHILDREN {
+            let values = R::gather((0..CHILDREN).map(yield_once::<R>)).await;
+            assert_eq!(values.iter().sum::<u64>(), SUM);
+        }
+    }
+}
+
+async fn yield_once<R: Runtime>(number: u64) -> u64 {
+    R::yield_now().await;
+    number
 }
 
 /// Futures that borrow, inside of one task: tulipa's `scope`; elsewhere a `FuturesUnordered`, which

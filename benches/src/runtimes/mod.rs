@@ -24,6 +24,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 /// A single-threaded async runtime.
@@ -55,16 +56,37 @@ pub(crate) trait Runtime: 'static {
     fn timeout<F: Future>(duration: Duration, future: F)
     -> impl Future<Output = Option<F::Output>>;
 
-    /// Starts a task for each of `futures`, and waits for all of them, with what the runtime has for
-    /// that: where it has nothing of its own, a `FuturesUnordered` of the join handles.
-    fn group<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = ()>
+    /// Starts a task for each of `futures`, and adds up what they yield, as they end: with the runtime's
+    /// `JoinSet`, or where it has none a `FuturesUnordered` of the join handles.
+    fn join_set<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = u64>
     where
-        F: Future<Output = ()> + 'static,
+        F: Future<Output = u64> + 'static,
     {
         async {
             let mut tasks: FuturesUnordered<_> = futures.map(Self::spawn).collect();
-            while tasks.next().await.is_some() {}
+            let mut sum = 0;
+            while let Some(value) = tasks.next().await {
+                sum += value;
+            }
+            sum
         }
+    }
+
+    /// The same with what ends all tasks together when one fails; elsewhere as `join_set`.
+    fn group<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = u64>
+    where
+        F: Future<Output = u64> + 'static,
+    {
+        Self::join_set(futures)
+    }
+
+    /// Starts a task for each of `futures`, and yields their values in order: with the runtime's
+    /// `gather`, or where it has none a `join_all` of the join handles.
+    fn gather<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = Vec<u64>>
+    where
+        F: Future<Output = u64> + 'static,
+    {
+        join_all(futures.map(Self::spawn))
     }
 
     /// Runs `futures`, which may borrow, inside of the calling task, and waits for all of them. Only

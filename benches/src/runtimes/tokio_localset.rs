@@ -55,11 +55,11 @@ impl Runtime for TokioLocalSet {
         tokio::time::timeout(duration, future).await.ok()
     }
 
-    async fn group<F>(futures: impl Iterator<Item = F>)
+    fn join_set<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = u64>
     where
-        F: Future<Output = ()> + 'static,
+        F: Future<Output = u64> + 'static,
     {
-        tokio_tasks::group(futures).await;
+        tokio_tasks::join_set(futures)
     }
 
     async fn cancel_all(tasks: Vec<Self::Join<()>>) {

@@ -1,4 +1,4 @@
-//! What both forms of tokio share beside the echo server: groups of tasks, their end, task-locals.
+//! What both forms of tokio share beside the echo server: sets of tasks, their end, task-locals.
 
 use std::future::Future;
 
@@ -11,17 +11,19 @@ tokio::task_local! {
     pub(super) static VALUE: u64;
 }
 
-pub(super) async fn group<F>(futures: impl Iterator<Item = F>)
+pub(super) async fn join_set<F>(futures: impl Iterator<Item = F>) -> u64
 where
-    F: Future<Output = ()> + 'static,
+    F: Future<Output = u64> + 'static,
 {
     let mut tasks = JoinSet::new();
     for future in futures {
         tasks.spawn_local(future);
     }
+    let mut sum = 0;
     while let Some(ended) = tasks.join_next().await {
-        ended.expect("benchmark tasks neither panic nor are cancelled");
+        sum += ended.expect("benchmark tasks neither panic nor are cancelled");
     }
+    sum
 }
 
 pub(super) async fn cancel_all(tasks: Vec<Joined<JoinHandle<()>>>) {

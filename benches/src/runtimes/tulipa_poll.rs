@@ -58,11 +58,25 @@ impl Runtime for TulipaPoll {
         Tulipa::timeout(duration, future)
     }
 
-    fn group<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = ()>
+    fn join_set<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = u64>
     where
-        F: Future<Output = ()> + 'static,
+        F: Future<Output = u64> + 'static,
+    {
+        Tulipa::join_set(futures)
+    }
+
+    fn group<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = u64>
+    where
+        F: Future<Output = u64> + 'static,
     {
         Tulipa::group(futures)
+    }
+
+    fn gather<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = Vec<u64>>
+    where
+        F: Future<Output = u64> + 'static,
+    {
+        Tulipa::gather(futures)
     }
 
     fn scope<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = ()>

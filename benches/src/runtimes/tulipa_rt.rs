@@ -1,13 +1,15 @@
 //! tulipa, on its default reactor (or the one that `TULIPA_REACTOR` names).
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tulipa::net::{TcpListener, TcpStream};
-use tulipa::task::JoinHandle;
+use tulipa::task::{JoinHandle, JoinSet};
 
 use super::{Joined, Runtime};
 use crate::tcp::server;
@@ -58,20 +60,43 @@ impl Runtime for Tulipa {
         tulipa::timeout(duration, future).await.ok()
     }
 
-    async fn group<F>(futures: impl Iterator<Item = F>)
+    async fn join_set<F>(futures: impl Iterator<Item = F>) -> u64
     where
-        F: Future<Output = ()> + 'static,
+        F: Future<Output = u64> + 'static,
     {
+        let mut tasks: JoinSet<u64> = futures.collect();
+        let mut sum = 0;
+        while let Some(ended) = tasks.join_next().await {
+            sum += ended.expect("benchmark tasks neither panic nor are cancelled");
+        }
+        sum
+    }
+
+    async fn group<F>(futures: impl Iterator<Item = F>) -> u64
+    where
+        F: Future<Output = u64> + 'static,
+    {
+        let sum = Rc::new(Cell::new(0));
         let ended = tulipa::task_group(async |group| {
             for future in futures {
-                drop(group.spawn(async {
-                    future.await;
+                let sum = Rc::clone(&sum);
+                drop(group.spawn(async move {
+                    sum.set(sum.get() + future.await);
                     Ok::<_, Infallible>(())
                 }));
             }
             Ok(())
         });
         ended.await.expect("benchmark tasks do not fail");
+        sum.get()
+    }
+
+    async fn gather<F>(futures: impl Iterator<Item = F>) -> Vec<u64>
+    where
+        F: Future<Output = u64> + 'static,
+    {
+        let values = tulipa::gather(futures).await;
+        values.expect("benchmark tasks neither panic nor are cancelled")
     }
 
     async fn scope<F>(futures: impl Iterator<Item = F>)

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use tulipa_base::wait::{self, Kind, Label};
-
 use crate::dispatch::{Dispatch, Ticket};
 use crate::error::BlockingError;
 use crate::job::Packet;
@@ -42,6 +40,7 @@ use crate::shim::{Parker, Unparker};
 /// ```
 #[must_use = "a job goes on when its handle is dropped: `drop(handle)` says that you mean it"]
 #[doc(alias = "Future")]
+#[doc(alias = "wrap_future")]
 pub struct BlockingHandle<T> {
     job: Arc<dyn Packet<T>>,
     ticket: Ticket,
@@ -201,11 +200,7 @@ impl<T> Future for BlockingHandle<T> {
     type Output = Result<T, BlockingError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.job.slot().poll(cx);
-        if polled.is_pending() {
-            wait::note(Label::new(Kind::Blocking, 0));
-        }
-        polled
+        self.job.slot().poll(cx)
     }
 }
 

@@ -22,6 +22,8 @@
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
+use tulipa_base::wait::{self, Label};
+
 use crate::error::BlockingError;
 use crate::shim::Mutex;
 
@@ -96,6 +98,7 @@ impl<T> Slot<T> {
                 .as_ref()
                 .is_some_and(|waker| waker.will_wake(cx.waker()))
             {
+                wait::note(Label::new(wait::Kind::Blocking, 0));
                 return Poll::Pending;
             }
         }
@@ -112,6 +115,9 @@ impl<T> Slot<T> {
             found
         };
         drop(before);
+        if found.is_none() {
+            wait::note(Label::new(wait::Kind::Blocking, 0));
+        }
         found.map_or(Poll::Pending, Poll::Ready)
     }
 

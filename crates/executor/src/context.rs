@@ -216,17 +216,23 @@ enum Place {
 
 fn place() -> Option<Place> {
     let core = core::current()?;
-    Some(match core.get().running.get() {
-        Some(task) => Place::Task(task),
-        None => Place::Loop(core),
-    })
+    match core.get().running.get() {
+        // The destructors of what it left: its context is gone.
+        Some(task) if task.header().flags.get().has(Flags::COMPLETE) => None,
+        Some(task) => Some(Place::Task(task)),
+        None if core.get().tree().is_none() => None, // The loop is closed.
+        None => Some(Place::Loop(core)),
+    }
 }
 
 impl Place {
     /// Calls `f`, which runs nobody else's code, with the context.
     fn read<R>(&self, f: impl FnOnce(&Context) -> R) -> R {
         match self {
-            Place::Task(task) => task.header().with_extras(|extras| f(&extras.context)),
+            Place::Task(task) => task.header().look_at_extras(|extras| match extras {
+                Some(extras) => f(&extras.context),
+                None => f(&Context::empty()),
+            }),
             Place::Loop(core) => f(&core.get().context.borrow()),
         }
     }
@@ -254,6 +260,7 @@ impl TaskRef {
 }
 
 /// A context variable with values for one thread. See [`context_local!`].
+#[doc(alias = "ContextVar")]
 pub struct ContextLocal<T: 'static> {
     name: &'static str,
     default: fn() -> Option<T>,
@@ -393,6 +400,9 @@ impl<T> fmt::Debug for SharedContextLocal<T> {
 #[track_caller]
 fn set(key: usize, name: &'static str, value: Value) {
     let Some(place) = place() else {
+        if core::current().is_some() {
+            return; // In a destructor, after the end of what had a context.
+        }
         core::panic_outside(std::panic::Location::caller())
     };
     let mut context = place.replace(Context::empty());

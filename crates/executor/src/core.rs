@@ -21,7 +21,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -36,9 +36,7 @@ use crate::debug::Debug;
 use crate::inject::Inject;
 use crate::metrics::Counters;
 use crate::ready_queue::ReadyQueue;
-use crate::report::{
-    self, ExceptionContext, ExceptionHandler, ExceptionKind, Tell, drop_quietly, panic_message,
-};
+use crate::report::{self, ExceptionContext, ExceptionHandler, ExceptionKind, Tell};
 use crate::shim::Cell;
 use crate::task::{Flags, Pool, Registry, ScopedTasks, Task, TaskRef};
 use crate::timer::Timers;
@@ -150,8 +148,9 @@ impl Core {
     /// The task whose code is running; `None` in a callback, and outside of tasks.
     pub(crate) fn running_task(&self) -> Option<TaskRef> {
         let running = self.running.get()?;
-        let is_callback = running.header().flags.get().has(Flags::CALLBACK);
-        (!is_callback).then_some(running)
+        // A complete one is there for the destructors of what it left; nothing can be tied to it any more.
+        let is_no_task = Flags::CALLBACK.with(Flags::COMPLETE);
+        (!running.header().flags.get().has(is_no_task)).then_some(running)
     }
 
     /// Tasks that were ever spawned.
@@ -325,22 +324,22 @@ impl Core {
             self.empty_ready_queue();
             for message in self.inject.close() {
                 // What was sent is dropped here, on the loop's thread.
-                report_panic_of(|| message.refuse());
+                report::contain(ExceptionKind::DestructorPanicked, || message.refuse());
             }
             let handler = self.handler.take();
-            report_panic_of(|| drop(handler));
+            report::contain(ExceptionKind::DestructorPanicked, || drop(handler));
+            let context = self.context.take();
+            report::contain(ExceptionKind::DestructorPanicked, || drop(context));
             if self.tasks.len() == 0 {
                 break;
             }
         }
         self.empty_ready_queue();
         self.pool.close();
-        drop(self.tree.take());
         self.scoped.clear();
-        let context = self.context.take();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
-            report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
-            drop_quietly(payload);
+        // From here on nothing finds a place in the loop: no scope, no context.
+        if let Some(tree) = self.tree.take() {
+            tree.close();
         }
     }
 
@@ -374,14 +373,6 @@ impl Core {
                 task.leak_unfinished();
             }
         }
-    }
-}
-
-/// Calls `f`, which drops something of the user's.
-fn report_panic_of(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        report::report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
-        drop_quietly(payload);
     }
 }
 

@@ -4,7 +4,8 @@
 //! ([`ExceptionKind::SlowPoll`]), and when it closes it reports the tasks that were still waiting
 //! ([`ExceptionKind::TaskDropped`]). Both go to the exception handler.
 //!
-//! Without it the price is one test a turn: debug mode has a copy of the turn's last stage for itself.
+//! Without it the price is nothing: whether debug mode is on is asked where a turn looks outside, which in
+//! debug mode every turn does, and debug mode has a copy of the turn's last stage for itself.
 
 use std::panic::Location;
 use std::time::Duration;
@@ -37,7 +38,14 @@ pub(crate) const SLOW_CALLBACK_DURATION: Duration = Duration::from_millis(100);
 /// ```
 #[track_caller]
 pub fn set_debug(on: bool) {
-    with_debug(Location::caller(), |debug| debug.is_on.set(on));
+    let location = Location::caller();
+    with_debug(location, |debug| debug.is_on.set(on));
+    // Busy turns would not notice.
+    core::with_current(|core| {
+        if let Some(core) = core {
+            core.timers.hurry();
+        }
+    });
 }
 
 /// Whether the loop that runs on this thread is in debug mode; `false` outside of a loop.
@@ -93,16 +101,12 @@ impl Debug {
 }
 
 impl Core {
-    /// Stage 5 of a turn in debug mode: runs as many tasks as were ready.
+    /// Stage 5 of a turn in debug mode.
     #[cold]
     #[inline(never)]
-    pub(crate) fn run_watched(&self, snapshot: usize) {
-        for _ in 0..snapshot {
-            match self.ready.pop_front() {
-                Some(task) => self.watch(task),
-                None => break,
-            }
-        }
+    pub(crate) fn run_watched(&self) {
+        let polls = self.ready.run_snapshot(|task| self.watch(task));
+        self.counters.count_turn(polls);
     }
 
     /// Runs a task, and reports it if that takes long, on the machine's clock: virtual time does not pass

@@ -409,6 +409,11 @@ impl<P: Park> Executor<P> {
         if let Err(nested) = Self::ensure_no_loop() {
             panic!("{nested}");
         }
+        // Also where the thread was made to forget the loop that is running.
+        assert!(
+            !self.core.get().is_running(),
+            "this loop is running already, further out on this stack"
+        );
         self.core.get().set_running(true);
         self.core.get().set_hosted(false);
         Running {
@@ -440,6 +445,8 @@ impl<P: Park> Executor<P> {
             }
         };
         self.single.set(Single::No);
+        core.running.set(None);
+        current::set_task_id(None);
         match interrupt {
             // Who has asked to stop meanwhile has got what it asked for.
             None => {
@@ -468,6 +475,10 @@ impl<P: Park> Executor<P> {
             && !core.timers.has_overdue();
         if !is_busy {
             self.look_outside()?;
+            if core.debug.is_on() {
+                core.run_watched();
+                return Ok(());
+            }
         }
         self.run_snapshot();
         Ok(())
@@ -479,18 +490,8 @@ impl<P: Park> Executor<P> {
         let core = self.core.get();
         // 5. Run what is ready at this point, first in, first out. What becomes ready meanwhile runs
         //    in the next turn.
-        let snapshot = core.ready.len();
-        if core.debug.is_on() {
-            core.run_watched(snapshot);
-        } else {
-            for _ in 0..snapshot {
-                match core.ready.pop_front() {
-                    Some(task) => task.run(core),
-                    None => break,
-                }
-            }
-        }
-        core.counters.count_turn(snapshot);
+        let polls = core.ready.run_snapshot(|task| task.run(core));
+        core.counters.count_turn(polls);
     }
 
     /// Stages 1 to 4 of a turn, unless the one before was to be the last.
@@ -510,8 +511,8 @@ impl<P: Park> Executor<P> {
         if let Some(shuffle) = &self.shuffle {
             shuffle.permute(&self.core.get().ready);
         }
-        if limit.is_one() || self.shuffle.is_some() {
-            // The next turn looks outside too: for its end, and to be shuffled.
+        if limit.is_one() || self.shuffle.is_some() || self.core.get().debug.is_on() {
+            // The next turn looks outside too: for its end, to be shuffled, or to be watched.
             self.polls_until.set(0);
         }
         result.map_err(Interrupt::Failure)
@@ -763,6 +764,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.entered.core.get().running.set(None);
         self.entered.core.get().set_running(false);
     }
 }

@@ -17,8 +17,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use tulipa_base::wait::{self, Kind, Label};
+use tulipa_base::wait::{self, Label};
 
+use crate::cancel::CancelReason;
+use crate::context;
 use crate::core;
 use crate::loop_ref::LoopRef;
 use crate::report::{self, ExceptionKind, drop_quietly, panic_message};
@@ -87,18 +89,21 @@ type Schedule<T> = Box<dyn FnOnce(&Promise<T>)>;
 pub struct CallbackId(u64);
 
 /// The promise has no value, and will have none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[doc(alias = "CancelledError")]
 pub enum PromiseError {
-    /// It was [cancelled](Promise::cancel).
-    Cancelled,
+    /// It was [cancelled](Promise::cancel), for this reason.
+    Cancelled(CancelReason),
 }
 
 impl fmt::Display for PromiseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PromiseError::Cancelled => f.write_str("the promise was cancelled"),
+            PromiseError::Cancelled(CancelReason::Requested) => {
+                f.write_str("the promise was cancelled")
+            }
+            PromiseError::Cancelled(reason) => write!(f, "the promise was cancelled: {reason}"),
         }
     }
 }
@@ -164,7 +169,13 @@ impl<T> Promise<T> {
     ///
     /// Whoever waits gets [`PromiseError::Cancelled`] in the next turn.
     pub fn cancel(&self) -> bool {
-        let is_cancelled = self.cell.outcome.set(Err(PromiseError::Cancelled)).is_ok();
+        self.cancel_with(CancelReason::Requested)
+    }
+
+    /// Says that there will be no value, and why; `false` when the promise was not pending.
+    pub fn cancel_with(&self, reason: impl Into<CancelReason>) -> bool {
+        let error = PromiseError::Cancelled(reason.into());
+        let is_cancelled = self.cell.outcome.set(Err(error)).is_ok();
         if is_cancelled {
             self.tell();
         }
@@ -180,7 +191,10 @@ impl<T> Promise<T> {
     /// Whether the promise was cancelled.
     #[doc(alias = "cancelled")]
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.cell.outcome.get(), Some(Err(PromiseError::Cancelled)))
+        matches!(
+            self.cell.outcome.get(),
+            Some(Err(PromiseError::Cancelled(_)))
+        )
     }
 
     /// What came of the promise; `None` while it is pending.
@@ -188,7 +202,7 @@ impl<T> Promise<T> {
     #[doc(alias = "exception")]
     pub fn try_result(&self) -> Option<Result<&T, PromiseError>> {
         let outcome = self.cell.outcome.get()?;
-        Some(outcome.as_ref().map_err(|error| *error))
+        Some(outcome.as_ref().map_err(PromiseError::clone))
     }
 
     /// Waits until the promise is done, and lends its value. One that is done already does not wait.
@@ -207,7 +221,8 @@ impl<T> Promise<T> {
 
     /// Has `callback` called when the promise is done, by [`call_soon`](crate::call_soon) in the loop that
     /// runs now: in a later turn, never from here or from [`set`](Promise::set), in the order in which
-    /// callbacks and waits came. If the promise is done already, that is in the next turn.
+    /// callbacks and waits came. If the promise is done already, that is in the next turn. Its context is a copy of the
+    /// one of this call.
     ///
     /// A callback that is still to come is dropped with the promise. It should not hold a clone of it (it is
     /// lent one), or neither would ever go if the promise is never done.
@@ -224,10 +239,13 @@ impl<T> Promise<T> {
         let Some(in_loop) = LoopRef::try_current() else {
             core::panic_outside(location);
         };
+        // As it is now: whoever sets the promise may have another one.
+        let context = context::Context::current();
         let schedule = move |promise: &Promise<T>| {
             let promise = promise.clone();
+            let call = move || context.enter(|| callback(&promise));
             // In a loop that is closed it is dropped uncalled, like all that was scheduled there.
-            let _ = in_loop.call_soon_from(move || callback(&promise), location);
+            let _ = in_loop.call_soon_from(call, location);
         };
         if self.is_done() {
             schedule(self);
@@ -334,7 +352,7 @@ impl<T> PromiseCell<T> {
         if self.outcome.get().is_none() {
             match wait.number {
                 Some(number) if self.has_waker(number, cx.waker()) => {
-                    wait::note(Label::new(Kind::Promise, 0));
+                    wait::note(Label::new(wait::Kind::Promise, 0));
                     return Poll::Pending;
                 }
                 _ => {}
@@ -353,9 +371,9 @@ impl<T> PromiseCell<T> {
             }
         }
         match self.outcome.get() {
-            Some(outcome) => Poll::Ready(outcome.as_ref().map_err(|error| *error)),
+            Some(outcome) => Poll::Ready(outcome.as_ref().map_err(PromiseError::clone)),
             None => {
-                wait::note(Label::new(Kind::Promise, 0));
+                wait::note(Label::new(wait::Kind::Promise, 0));
                 Poll::Pending
             }
         }

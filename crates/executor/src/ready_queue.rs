@@ -9,7 +9,6 @@ use crate::task::TaskRef;
 pub(crate) struct ReadyQueue {
     head: Cell<Option<TaskRef>>,
     tail: Cell<Option<TaskRef>>,
-    len: Cell<usize>,
 }
 
 impl ReadyQueue {
@@ -17,7 +16,6 @@ impl ReadyQueue {
         ReadyQueue {
             head: Cell::new(None),
             tail: Cell::new(None),
-            len: Cell::new(0),
         }
     }
 
@@ -29,7 +27,6 @@ impl ReadyQueue {
             Some(tail) => tail.header().next.set(Some(task)),
             None => self.head.set(Some(task)),
         }
-        self.len.set(self.len.get() + 1);
     }
 
     /// Takes the oldest task. The caller clears its `SCHEDULED` flag.
@@ -41,17 +38,35 @@ impl ReadyQueue {
         if next.is_none() {
             self.tail.set(None);
         }
-        self.len.set(self.len.get() - 1);
         Some(task)
     }
 
-    #[inline]
+    /// Takes what is in the queue at this point, in order, and hands it to `run`. What is appended meanwhile
+    /// stays. Says how many there were.
+    #[inline(always)]
+    pub(crate) fn run_snapshot(&self, mut run: impl FnMut(TaskRef)) -> usize {
+        let mut count = 0;
+        let Some(last) = self.tail.get() else {
+            return count;
+        };
+        while let Some(task) = self.pop_front() {
+            run(task);
+            count += 1;
+            // Compared, not used: its block may be gone. That of the last one stays until it is taken out.
+            if task == last {
+                break;
+            }
+        }
+        count
+    }
+
+    /// How many there are. Goes through all of them: nothing is counted when they come and go.
     pub(crate) fn len(&self) -> usize {
-        self.len.get()
+        std::iter::successors(self.head.get(), |task| task.header().next.get()).count()
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len.get() == 0
+        self.head.get().is_none()
     }
 }

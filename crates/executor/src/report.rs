@@ -144,6 +144,14 @@ pub fn report(kind: ExceptionKind, message: &str) {
     });
 }
 
+/// Calls `f`, which calls or drops something of the user's: a panic in it is reported, and goes no further.
+pub(crate) fn contain(kind: ExceptionKind, f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        report(kind, panic_message(&*payload));
+        drop_quietly(payload);
+    }
+}
+
 /// A handler, or none: the default.
 pub(crate) trait Tell {
     fn tell(self, context: &ExceptionContext<'_>);

@@ -28,7 +28,9 @@ use crate::expand::expand;
 /// Runs an `async fn` on an event loop of its own; the function itself becomes an ordinary one.
 ///
 /// It is meant for `main`, but any function without arguments will do. Each call builds a runner,
-/// runs the body to its end as `Runner::run` does, and returns what the body returns. Attributes,
+/// runs the body to its end as `Runner::run_and_close` does, and returns what the body returns. Ctrl-C
+/// cancels the body, which may clean up, and then ends the process with code 130; a second one ends
+/// it at once. Attributes,
 /// visibility and return type stay as written, so `main` may return a `Result` or an `ExitCode`.
 ///
 /// # Options

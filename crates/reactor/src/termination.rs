@@ -114,10 +114,13 @@ impl Watch {
                 seen.is_news.store(true, Ordering::Release);
                 unparker.unpark();
             };
+            // Counted first: a signal that comes in between must not end the process by default.
+            signal.ours().watches.fetch_add(1, Ordering::SeqCst);
             // SAFETY: the closure does atomic steps, and calls `_exit`, or a reactor's `Wakeup`, which promises to be
             // fit for signal handlers: all of them are async-signal-safe.
-            let id = unsafe { register(number, on_signal) }?;
-            signal.ours().watches.fetch_add(1, Ordering::SeqCst);
+            let id = unsafe { register(number, on_signal) }.inspect_err(|_| {
+                signal.ours().watches.fetch_sub(1, Ordering::SeqCst);
+            })?;
             watch.registered.push((signal, id));
         }
         Ok(watch)
@@ -141,8 +144,9 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         for (signal, id) in self.registered.drain(..) {
-            unregister(id);
+            // In this order none is swallowed.
             signal.ours().watches.fetch_sub(1, Ordering::SeqCst);
+            unregister(id);
         }
     }
 }

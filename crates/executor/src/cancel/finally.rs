@@ -11,9 +11,11 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tulipa_base::wait::{self, Label};
 
+use crate::cancel::CancelReason;
 use crate::cancel::deadline::Limited;
-use crate::cancel::place::{Place, Settled};
+use crate::cancel::place::{Place, Settled, cancel_running};
 use crate::cancel::tree::{End, Kind};
+use crate::report::{ExceptionKind, drop_quietly, panic_message, report};
 use crate::timer::{Timeout, timeout};
 
 /// Runs `body`, then `cleanup`, whatever becomes of the body: it completes, panics, or is cancelled.
@@ -67,7 +69,9 @@ where
 enum Outcome<T> {
     Value(T),
     Panicked(Box<dyn Any + Send>),
-    Cancelled,
+    Cancelled(CancelReason),
+    /// Nothing, and the request is on its way outwards: this code is about to be dropped.
+    PassedOn,
 }
 
 pin_project! {
@@ -113,14 +117,19 @@ impl<F: Future, C: Future<Output = ()>> Future for Finally<F, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
+        if matches!(this.outcome, Some(Outcome::PassedOn)) {
+            wait::note(Label::new(wait::Kind::Cancelled, 0));
+            return Poll::Pending;
+        }
         let mut is_due = this.place.settle(Kind::Catch, cx) == Settled::InPlace;
 
         while let Some(body) = this.body.as_mut().as_pin_mut() {
             let hit = if is_due { this.place.take_hit() } else { None };
             is_due = true;
-            let outcome = if let Some(hit) = hit {
+            let mut outcome = if let Some(hit) = hit {
+                let reason = hit.reason().clone();
                 this.place.hold(hit);
-                Outcome::Cancelled
+                Outcome::Cancelled(reason)
             } else {
                 let _inside = this.place.enter();
                 match catch_unwind(AssertUnwindSafe(|| body.poll(cx))) {
@@ -130,8 +139,22 @@ impl<F: Future, C: Future<Output = ()>> Future for Finally<F, C> {
                     Ok(Poll::Pending) => return Poll::Pending,
                 }
             };
+            // Its destructors are anyone's code, and the clean-up runs whatever they do. Of two panics the first
+            // goes on, as with any other body.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
+                if let Outcome::Panicked(_) = &outcome {
+                    report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
+                    drop_quietly(payload);
+                } else {
+                    outcome = Outcome::Panicked(payload);
+                }
+            }
+            // One request passes the clean-up by, unless it has ended the body.
+            match this.place.take_hit() {
+                Some(hit) => this.place.hold(hit),
+                None => this.place.let_one_pass(),
+            }
             *this.outcome = Some(outcome);
-            this.body.set(None);
             let CleanupPinned::Waiting { future } = this.cleanup.as_mut().project() else {
                 break;
             };
@@ -145,13 +168,9 @@ impl<F: Future, C: Future<Output = ()>> Future for Finally<F, C> {
         }
 
         loop {
-            // The first request passes by, unless one has ended the body already.
             if let Some(hit) = this.place.take_hit() {
-                let is_second = this.place.is_holding();
                 this.place.hold(hit);
-                if is_second {
-                    this.cleanup.set(Cleanup::Done);
-                }
+                this.cleanup.set(Cleanup::Done);
             }
             let polled = {
                 let _inside = this.place.enter();
@@ -171,17 +190,20 @@ impl<F: Future, C: Future<Output = ()>> Future for Finally<F, C> {
         }
 
         this.cleanup.set(Cleanup::Done);
+        let is_holding = this.place.is_holding();
         this.place.close(End::PassOn);
         match this.outcome.take() {
             Some(Outcome::Value(value)) => Poll::Ready(value),
             Some(Outcome::Panicked(payload)) => resume_unwind(payload),
-            Some(Outcome::Cancelled) => {
-                // The request is on its way outwards, and this code is about to be dropped.
-                *this.outcome = Some(Outcome::Cancelled);
+            Some(Outcome::Cancelled(reason)) => {
+                if !is_holding {
+                    cancel_running(reason);
+                }
+                *this.outcome = Some(Outcome::PassedOn);
                 wait::note(Label::new(wait::Kind::Cancelled, 0));
                 Poll::Pending
             }
-            None => panic!("Finally polled after it has completed"),
+            Some(Outcome::PassedOn) | None => panic!("Finally polled after it has completed"),
         }
     }
 }

@@ -32,6 +32,8 @@ mod tree;
 pub use catch::{Cancelled, CatchCancel, Resume, catch_cancel};
 pub use deadline::current_deadline;
 pub use finally::{Finally, finally};
+#[doc(hidden)]
+pub use place::open_nodes;
 pub use reason::CancelReason;
 pub use scope::{CancelScope, MoveOn, ScopeCancelled, ScopeRun};
 pub use shield::{Shield, shield};
@@ -39,5 +41,5 @@ pub use token::{CancelToken, CancelTokenCancelled};
 pub use tree::Delivery;
 
 pub(crate) use deadline::{Limit, LimitCell, Limited, LimitedFor};
-pub(crate) use place::{InsideUnopened, Place, Settled, Spot};
+pub(crate) use place::{InsideUnopened, Place, Settled, Spot, cancel_running};
 pub(crate) use tree::{Delivered, End, Kind, NodeIndex, Tree};

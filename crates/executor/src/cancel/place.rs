@@ -3,12 +3,10 @@
 use std::rc::Rc;
 use std::task::Context;
 
-use tulipa_base::TaskId;
-
-use crate::cancel::tree::{Delivered, End, Kind, NodeId, NodeIndex, Request, Target, Tree};
+use crate::cancel::tree::{Delivered, End, Found, Kind, NodeId, NodeIndex, Request, Target, Tree};
 use crate::cancel::{CancelReason, Cancelled};
 use crate::core::{self, CorePtr};
-use crate::task::TaskRef;
+use crate::task::{Task, TaskRef};
 
 /// Which node new nodes are opened below: that of the innermost scope or stop whose body is being
 /// polled.
@@ -65,6 +63,13 @@ fn surroundings() -> Option<(CorePtr, TaskRef, Rc<Tree>)> {
     Some((core, task, core.get().tree()?))
 }
 
+/// Scopes and catch points that are open in the loop that runs on this thread. For tests, which count that
+/// none is left behind.
+pub fn open_nodes() -> usize {
+    let tree = core::current().and_then(|core| core.get().tree());
+    tree.map_or(0, |tree| tree.len())
+}
+
 /// What [`Place::settle`] found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settled {
@@ -83,9 +88,6 @@ pub(crate) struct Place {
 struct Opened {
     tree: Rc<Tree>,
     id: NodeId,
-    /// By its id: the future may outlive the task.
-    task: TaskId,
-    parent: Option<NodeIndex>,
 }
 
 impl Place {
@@ -102,27 +104,23 @@ impl Place {
             return Settled::InPlace;
         };
         let parent = current_node(core, &tree, task);
-        let is_there = self.opened.as_ref().is_some_and(|it| {
-            it.task == task.header().id && it.parent == parent && Rc::ptr_eq(&it.tree, &tree)
-        });
-        if !is_there {
-            self.close(End::PassOn);
-            let id = tree.attach(task, parent, kind);
-            self.opened = Some(Opened {
-                tree,
-                id,
-                task: task.header().id,
-                parent,
-            });
+        let found = match &self.opened {
+            Some(opened) if Rc::ptr_eq(&opened.tree, &tree) => {
+                tree.settle(opened.id, task, parent, cx.waker())
+            }
+            _ => Found::Gone,
+        };
+        match found {
+            Found::InPlace => return Settled::InPlace,
+            Found::Moved => {}
+            Found::Gone => {
+                self.close(End::PassOn);
+                let id = tree.attach(task, parent, kind);
+                tree.set_waker(id, cx.waker());
+                self.opened = Some(Opened { tree, id });
+            }
         }
-        if let Some(opened) = &self.opened {
-            opened.tree.set_waker(opened.id, cx.waker());
-        }
-        if is_there {
-            Settled::InPlace
-        } else {
-            Settled::New
-        }
+        Settled::New
     }
 
     /// Makes what is polled until the guard is dropped belong below this node.
@@ -138,8 +136,24 @@ impl Place {
     /// Sends a request to this node as a scope. `None` without a node: nothing runs inside that could
     /// catch it.
     pub(crate) fn deliver(&self, reason: CancelReason) -> Option<Delivered> {
+        self.deliver_sparing(reason, |_| false)
+    }
+
+    /// The same, but it is not forwarded to the tasks that `spares` names.
+    pub(crate) fn deliver_sparing(
+        &self,
+        reason: CancelReason,
+        spares: impl Fn(&Task) -> bool,
+    ) -> Option<Delivered> {
         let opened = self.opened.as_ref()?;
-        Some(opened.tree.deliver(opened.id, reason))
+        Some(opened.tree.deliver(opened.id, reason, &spares))
+    }
+
+    /// From now on, the first request passes what is inside by, and is held.
+    pub(crate) fn let_one_pass(&self) {
+        if let Some(opened) = &self.opened {
+            opened.tree.let_one_pass(opened.id);
+        }
     }
 
     /// The request that has hit this node, which is delivered with this call.
@@ -186,15 +200,13 @@ impl Place {
 
     /// Gives the node up, and makes the request that has hit it a value for the code around.
     pub(crate) fn close_with(&mut self, hit: Hit) -> Cancelled {
-        let (task, parent) = match &self.opened {
-            Some(opened) => (Some(opened.task), opened.parent),
-            None => (None, None),
-        };
-        let parent = self
-            .opened
-            .as_ref()
-            .and_then(|opened| opened.tree.id(parent?));
-        self.close(End::Consumed);
+        let (mut task, mut parent) = (None, None);
+        if let Some(Opened { tree, id }) = &self.opened {
+            task = tree.task(*id);
+            parent = tree.parent(*id).and_then(|index| tree.id(index));
+        }
+        // What has come since it was taken is not in it.
+        self.close(End::PassOn);
         Cancelled::new(hit.request, task, parent)
     }
 }
@@ -205,6 +217,13 @@ impl Drop for Place {
         if self.is_open() {
             self.close(End::PassOn);
         }
+    }
+}
+
+/// Asks the running task to end: for a request that was delivered in another task, which has ended since.
+pub(crate) fn cancel_running(reason: CancelReason) {
+    if let Some((_, task, _)) = surroundings() {
+        task.cancel(reason);
     }
 }
 
@@ -245,6 +264,8 @@ impl Drop for Inside {
 pub(crate) struct InsideUnopened {
     core: CorePtr,
     spot: Spot,
+    /// The node, if there is one, belongs to a place.
+    has_left: bool,
 }
 
 impl InsideUnopened {
@@ -254,7 +275,11 @@ impl InsideUnopened {
         let core = core::current()?;
         let spot = core.get().spot.get();
         core.get().spot.set(Spot(spot.0 + ONE_UNOPENED));
-        Some(InsideUnopened { core, spot })
+        Some(InsideUnopened {
+            core,
+            spot,
+            has_left: false,
+        })
     }
 
     /// The loop that runs.
@@ -265,7 +290,8 @@ impl InsideUnopened {
 
     /// Ends it. Gives the node to `place`, if one was opened meanwhile.
     #[inline(always)]
-    pub(crate) fn leave(self, place: &mut Place) {
+    pub(crate) fn leave(mut self, place: &mut Place) {
+        self.has_left = true;
         if self.core.get().spot.get() != Spot(self.spot.0 + ONE_UNOPENED) {
             self.adopt(place);
         }
@@ -274,19 +300,27 @@ impl InsideUnopened {
     #[cold]
     #[inline(never)]
     fn adopt(&self, place: &mut Place) {
-        let Some((_, task, tree)) = surroundings() else {
+        let Some(tree) = self.core.get().tree() else {
             return;
         };
         let spot = self.core.get().spot.get();
         if let Some(id) = spot.node().and_then(|index| tree.id(index)) {
-            let parent = tree.parent(id);
-            place.opened = Some(Opened {
-                tree,
-                id,
-                task: task.header().id,
-                parent,
-            });
+            place.opened = Some(Opened { tree, id });
         }
+    }
+
+    /// The code inside has panicked: nobody takes the node that was opened.
+    #[cold]
+    fn give_up(&self) {
+        let Some(tree) = self.core.get().tree() else {
+            return;
+        };
+        let node = self.core.get().spot.get().node();
+        let Some(id) = node.and_then(|index| tree.id(index)) else {
+            return;
+        };
+        self.core.get().spot.set(self.spot_around());
+        tree.detach(id, End::PassOn);
     }
 
     /// Where the code around is, once nodes were opened: the scopes around have theirs now as well.
@@ -311,6 +345,8 @@ impl Drop for InsideUnopened {
         let core = self.core.get();
         if core.spot.get() == Spot(self.spot.0 + ONE_UNOPENED) {
             core.spot.set(self.spot);
+        } else if !self.has_left {
+            self.give_up();
         } else {
             core.spot.set(self.spot_around());
         }

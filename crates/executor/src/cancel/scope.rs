@@ -16,6 +16,7 @@ use crate::cancel::deadline::Limited;
 use crate::cancel::place::Place;
 use crate::cancel::token::CancelToken;
 use crate::cancel::tree::{End, Kind};
+use crate::report::{ExceptionKind, contain};
 use crate::timer::Sleep;
 
 /// A part of a task that can be cancelled by itself: on request, or by a deadline, which can be moved
@@ -243,7 +244,7 @@ impl Shared {
     fn wake(&self) {
         let waker = self.waker.borrow_mut().take();
         if let Some(waker) = waker {
-            waker.wake();
+            contain(ExceptionKind::WakerPanicked, || waker.wake());
         }
     }
 

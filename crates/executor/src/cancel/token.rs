@@ -13,6 +13,7 @@ use tulipa_base::wait::{self, Kind, Label};
 
 use crate::cancel::CancelReason;
 use crate::cancel::scope::{CancelScope, ScopeRun};
+use crate::report::{ExceptionKind, contain};
 
 /// A trigger: cancels every scope that was made from it, and every token derived from it.
 ///
@@ -43,16 +44,16 @@ pub struct CancelToken {
     shared: Rc<Shared>,
 }
 
+/// Yields the scope, unless it was left.
+type WeakScope = Box<dyn Fn() -> Option<CancelScope>>;
+
 #[derive(Default)]
 struct Shared {
     reason: RefCell<Option<CancelReason>>,
-    scopes: RefCell<Vec<Listed>>,
+    scopes: RefCell<Vec<WeakScope>>,
     children: RefCell<Vec<Weak<Shared>>>,
     wakers: RefCell<Slab<Waker>>,
 }
-
-/// Yields a scope, unless it was left.
-type Listed = Box<dyn Fn() -> Option<CancelScope>>;
 
 impl CancelToken {
     /// A token that is not triggered.
@@ -67,10 +68,8 @@ impl CancelToken {
             Some(reason) => child.trigger(reason),
             None => {
                 let mut children = self.shared.children.borrow_mut();
-                if children.len() == children.capacity() {
-                    children.retain(|child| child.strong_count() > 0);
-                }
-                children.push(Rc::downgrade(&child.shared));
+                let weak = Rc::downgrade(&child.shared);
+                push_pruned(&mut children, weak, |child| child.strong_count() > 0);
             }
         }
         child
@@ -132,37 +131,53 @@ impl CancelToken {
             return;
         }
         let mut scopes = self.shared.scopes.borrow_mut();
-        // Scopes that were left are forgotten before the list grows.
-        if scopes.len() == scopes.capacity() {
-            scopes.retain(|scope| scope().is_some());
-        }
-        scopes.push(Box::new(scope.downgrade()));
+        push_pruned(&mut scopes, Box::new(scope.downgrade()), |scope| {
+            scope().is_some()
+        });
     }
 
     fn trigger(&self, reason: CancelReason) {
+        // Not by recursion: a chain of tokens may be long. The children of a token come before its siblings.
+        let mut left = vec![Rc::clone(&self.shared)];
+        while let Some(shared) = left.pop() {
+            shared.trigger_alone(&reason, &mut left);
+        }
+    }
+}
+
+impl Shared {
+    /// Triggers this token, and adds its children to `left`.
+    fn trigger_alone(&self, reason: &CancelReason, left: &mut Vec<Rc<Shared>>) {
         {
-            let mut place = self.shared.reason.borrow_mut();
+            let mut place = self.reason.borrow_mut();
             if place.is_some() {
                 return;
             }
             *place = Some(reason.clone());
         }
         // Each list is taken out first: what is called may be anyone's code.
-        for scope in self.shared.scopes.take() {
+        for scope in self.scopes.take() {
             if let Some(scope) = scope() {
                 scope.cancel_with(reason.clone());
             }
         }
-        for child in self.shared.children.take() {
-            if let Some(shared) = child.upgrade() {
-                CancelToken { shared }.trigger(reason.clone());
-            }
-        }
-        let wakers = self.shared.wakers.take();
-        for (_, waker) in wakers {
-            waker.wake();
+        let children = self.children.take();
+        left.extend(children.iter().rev().filter_map(Weak::upgrade));
+        for (_, waker) in self.wakers.take() {
+            contain(ExceptionKind::WakerPanicked, || waker.wake());
         }
     }
+}
+
+/// Adds to a list of things that may be gone. Those are taken out before it grows, and it grows by half at least, so
+/// that looking through it is rare.
+fn push_pruned<T>(list: &mut Vec<T>, new: T, is_there: impl FnMut(&T) -> bool) {
+    if list.len() == list.capacity() {
+        let mut is_there = is_there;
+        list.retain(|it| is_there(it));
+        list.reserve(list.len().max(4));
+    }
+    list.push(new);
 }
 
 impl fmt::Debug for CancelToken {

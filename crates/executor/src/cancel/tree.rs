@@ -26,16 +26,25 @@
 //!    a stop went away before it acted. The next stop outwards is hit, or the target.
 //!
 //! # Rules
-//! 1. A request is delivered to each stop at most once. A node remembers the last one it has seen.
+//! 1. A request is delivered to each stop at most once. A node remembers the last ones it has seen.
 //! 2. A scope or stop is hit only when no stop is left below it. A request that arrives at one earlier is
-//!    *deferred* there, and any stop below that has not seen it is hit first.
+//!    *deferred* there; when it is the first to bring it, any stop below that has not seen it is hit.
 //! 3. While a hit has not been taken, another request for the same place is merged with it: the one
 //!    that is aimed further out stays.
 //! 4. A hit that has not been taken moves inwards, when the code that is running opens a stop: what was
 //!    requested from within arrives at the next await.
 //! 5. A request whose target is gone is void.
-//! 6. A request that is forwarded in a circle of tasks that await each other ends the task where the circle
-//!    closes.
+//! 6. A request can be taken back until it is delivered: afterwards somebody counts on it.
+//! 7. A stop whose future is kept, but was not polled when its task was polled last, is passed by: nobody awaits
+//!    it, so nobody would act on the request.
+//! 8. Where tasks await each other in a circle, a request that comes round goes outwards from where it
+//!    would go round again.
+//!
+//! # Futures that move
+//! A future may be polled in one place first and in another later, even in another task. Its node moves along,
+//! with all that is below, and keeps its name, so that requests on their way arrive. What has not been delivered
+//! stays behind with those that were asked. When a node goes, what is left below it belongs to futures that
+//! live elsewhere; it moves outwards by one.
 //!
 //! # Invariants
 //! 1. A node belongs to an unfinished task: completing a task removes its nodes.
@@ -45,7 +54,8 @@
 mod delivery;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::mem;
 use std::num::NonZeroU32;
 use std::task::Waker;
 
@@ -53,7 +63,8 @@ use slab::Slab;
 use tulipa_base::TaskId;
 
 use crate::cancel::CancelReason;
-use crate::task::{Flags, Task, TaskRef};
+use crate::report::{self, ExceptionKind};
+use crate::task::{Flags, Task, TaskRef, counted_waker, task_of};
 
 pub use delivery::Delivery;
 
@@ -115,6 +126,8 @@ pub(crate) struct Request {
     id: u64,
     pub(crate) target: Target,
     pub(crate) reason: CancelReason,
+    /// A future has taken it, and counts on it: see rule 6.
+    is_delivered: bool,
 }
 
 /// Where [`Tree::deliver`] has brought a request.
@@ -132,8 +145,22 @@ pub(crate) enum Delivered {
 pub(crate) enum End {
     /// They have been acted on.
     Consumed,
+    /// What was held has been acted on. What came later goes on outwards.
+    Answered,
     /// They go on outwards.
     PassOn,
+}
+
+/// Whether a node was where it is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Found {
+    /// It was there.
+    InPlace,
+    /// It was elsewhere, and has been moved.
+    Moved,
+    /// It is gone.
+    Gone,
 }
 
 struct Node {
@@ -152,28 +179,60 @@ struct Node {
     held: Option<Request>,
     /// Arrives when no stop is left below. See rule 2.
     deferred: Option<Request>,
-    /// The last request that hit this node.
-    seen: u64,
+    /// The last requests that hit this node, newest first. An older one comes again only if so many others have
+    /// come while it was on its way.
+    seen: [u64; 4],
+    /// The first request passes the body by: it is held at once, and nothing inside hears of it.
+    lets_one_pass: bool,
+    /// In which poll of its task the future was polled last. `None` when it has a waker of its own, which says
+    /// when it is to be polled.
+    polled: Option<u32>,
 }
 
 impl Node {
     fn is_stop(&self) -> bool {
         !matches!(self.kind, Kind::Scope)
     }
+
+    fn has_seen(&self, request: &Request) -> bool {
+        self.seen.contains(&request.id)
+    }
+
+    /// Whether what is inside is out of reach of requests from outside.
+    fn covers(&self) -> bool {
+        matches!(self.kind, Kind::Shield) || self.lets_one_pass && self.held.is_none()
+    }
+
+    /// Whether somebody awaits the future: see rule 7.
+    fn is_awaited(&self) -> bool {
+        let Some(polled) = self.polled else {
+            return true;
+        };
+        let header = self.task.header();
+        let now = header.polls.get();
+        // In the middle of a poll its turn may be yet to come.
+        polled == now || header.flags.get().has(Flags::RUNNING) && polled == now.wrapping_sub(1)
+    }
+
+    /// Takes note of the poll that the future is in.
+    fn note_poll(&mut self, waker: &Waker) {
+        let is_direct = task_of(waker) == Some(self.task);
+        self.polled = is_direct.then(|| self.task.header().polls.get());
+    }
 }
 
 /// The nodes of all tasks of a loop.
 pub(crate) struct Tree {
     nodes: RefCell<Slab<Node>>,
+    /// Nodes with a hit, and nodes with a deferred request: mostly none, and then nobody looks for one.
+    hits: Cell<usize>,
+    deferred: Cell<usize>,
     next_generation: Cell<u32>,
     next_request: Cell<u64>,
     /// Tasks that are about to be asked to end. A queue, because each may hand the request on to the one that
     /// it awaits, and so on: a long chain must not become a deep stack.
     forward: RefCell<VecDeque<(Task, CancelReason)>>,
     is_forwarding: Cell<bool>,
-    /// The tasks that the request under way has reached. One that awaits itself in a circle is asked a second
-    /// time, and then ends: nobody else would.
-    reached: RefCell<HashSet<TaskId>>,
 }
 
 /// What is to be done once the nodes are not borrowed any more.
@@ -181,60 +240,101 @@ pub(crate) struct Tree {
 struct Effects {
     wakers: Vec<Waker>,
     forward: Vec<(Task, CancelReason)>,
+    /// The task from which requests are forwarded.
+    origin: Option<Task>,
     removed: Vec<Node>,
+    kinds: Vec<Kind>,
+}
+
+/// Nobody is spared: see [`Tree::deliver`].
+fn nobody(_: &Task) -> bool {
+    false
 }
 
 impl Tree {
     pub(crate) fn new() -> Tree {
         Tree {
             nodes: RefCell::new(Slab::new()),
+            hits: Cell::new(0),
+            deferred: Cell::new(0),
             next_generation: Cell::new(0),
             next_request: Cell::new(1),
             forward: RefCell::new(VecDeque::new()),
             is_forwarding: Cell::new(false),
-            reached: RefCell::new(HashSet::new()),
         }
     }
 
     /// Changes the nodes, then runs what follows from it.
     fn change<R>(&self, f: impl FnOnce(&mut Nodes<'_>) -> R) -> R {
+        self.change_sparing(&nobody, f)
+    }
+
+    fn change_sparing<R>(
+        &self,
+        spares: &dyn Fn(&Task) -> bool,
+        f: impl FnOnce(&mut Nodes<'_>) -> R,
+    ) -> R {
         let mut effects = Effects::default();
         let result = f(&mut Nodes {
             slab: &mut self.nodes.borrow_mut(),
+            hits: &self.hits,
+            deferred: &self.deferred,
             next_request: &self.next_request,
+            spares,
             effects: &mut effects,
         });
         if !effects.forward.is_empty() {
             self.forward.borrow_mut().extend(effects.forward);
-            self.forward_all();
+            self.forward_all(effects.origin);
         }
         for waker in effects.wakers {
-            waker.wake();
+            report::contain(ExceptionKind::WakerPanicked, || waker.wake());
         }
-        drop(effects.removed);
+        for node in effects.removed {
+            report::contain(ExceptionKind::DestructorPanicked, || drop(node));
+        }
+        drop(effects.kinds);
         result
     }
 
     /// Asks the tasks that requests were forwarded to, unless a call further out on the stack does so.
-    fn forward_all(&self) {
-        /// Resets the flag, also when a waker panics; what is left then goes with the next request.
-        struct Forwarding<'a>(&'a Cell<bool>);
-        impl Drop for Forwarding<'_> {
+    fn forward_all(&self, origin: Option<Task>) {
+        /// The tasks that were asked, each with the flag that says so.
+        struct Asked<'a>(&'a Cell<bool>, Vec<Task>);
+        impl Asked<'_> {
+            /// Returns whether the task was asked before.
+            fn add(&mut self, task: &Task) -> bool {
+                let header = task.task_ref().header();
+                if header.flags.get().has(Flags::ASKED) {
+                    return true;
+                }
+                header.set(Flags::ASKED);
+                self.1.push(task.clone());
+                false
+            }
+        }
+        impl Drop for Asked<'_> {
             fn drop(&mut self) {
+                for task in &self.1 {
+                    task.task_ref().header().clear(Flags::ASKED);
+                }
                 self.0.set(false);
             }
         }
         if self.is_forwarding.replace(true) {
             return;
         }
-        let _forwarding = Forwarding(&self.is_forwarding);
+        let mut asked = Asked(&self.is_forwarding, Vec::new());
+        if let Some(origin) = origin {
+            asked.add(&origin);
+        }
         loop {
             let next = self.forward.borrow_mut().pop_front();
             let Some((task, reason)) = next else { return };
-            if self.reached.borrow_mut().insert(task.id()) {
-                task.cancel_with(reason);
+            if asked.add(&task) {
+                self.change(|nodes| nodes.break_circle(task.task_ref(), &reason));
             } else {
-                self.change(|nodes| nodes.hit_root(task.task_ref(), reason));
+                task.cancel_with(reason);
             }
         }
     }
@@ -246,25 +346,80 @@ impl Tree {
         self.next_generation.set(generation.wrapping_add(1));
         self.change(|nodes| {
             let index = nodes.insert(generation, task, parent, kind);
-            if nodes.get(index).is_stop()
-                && let Some(request) = nodes.take_nearest_hit(task, parent)
-            {
-                nodes.hit(index, request);
-            }
+            nodes.draw_in(index);
             NodeId { index, generation }
         })
     }
 
-    /// Takes a node away, with whatever is still below it.
+    /// Says where the future of a node is polled now, and with which waker. Moves the node there if need be.
+    pub(crate) fn settle(
+        &self,
+        id: NodeId,
+        task: TaskRef,
+        parent: Option<NodeIndex>,
+        waker: &Waker,
+    ) -> Found {
+        let found = self.with(id, |node| {
+            let is_there = node.task == task && node.parent == parent;
+            if is_there {
+                node.note_poll(waker);
+            }
+            let is_known = node.waker.as_ref().is_some_and(|it| it.will_wake(waker));
+            (is_there, is_known)
+        });
+        let Some((is_there, is_known)) = found else {
+            return Found::Gone;
+        };
+        if !is_known {
+            self.set_waker(id, waker);
+        }
+        if is_there {
+            return Found::InPlace;
+        }
+        // Cloning and dropping wakers may be anyone's code.
+        self.change(|nodes| {
+            if nodes.find(id).is_some() {
+                nodes.move_to(id.index, task, parent);
+                nodes.get_mut(id.index).note_poll(waker);
+                nodes.draw_in(id.index);
+            }
+        });
+        Found::Moved
+    }
+
+    /// Says whom to wake when the node is hit.
+    pub(crate) fn set_waker(&self, id: NodeId, waker: &Waker) {
+        let waker = waker.clone();
+        let before = self.with(id, |node| {
+            node.note_poll(&waker);
+            node.waker.replace(waker)
+        });
+        drop(before);
+    }
+
+    /// From now on, the first request passes the body of this stop by.
+    pub(crate) fn let_one_pass(&self, id: NodeId) {
+        self.with(id, |node| node.lets_one_pass = true);
+    }
+
+    /// Takes a node away.
     pub(crate) fn detach(&self, id: NodeId, end: End) {
         self.change(|nodes| {
             let Some(node) = nodes.find(id) else { return };
             let (task, parent) = (node.task, node.parent);
-            let requests = (node.hit.take(), node.held.take());
+            let held = node.held.take();
+            let late = [
+                nodes.set_hit(id.index, None),
+                nodes.set_deferred(id.index, None),
+            ];
             nodes.remove(id.index);
             let left = match end {
                 End::Consumed => None,
-                End::PassOn => nodes.outermost(requests.0, requests.1),
+                End::Answered => nodes.outermost(late),
+                End::PassOn => {
+                    let [hit, deferred] = late;
+                    nodes.outermost([hit, deferred, held])
+                }
             };
             match left {
                 Some(request) => nodes.pass_on(task, parent, request),
@@ -273,20 +428,14 @@ impl Tree {
         });
     }
 
-    /// Says whom to wake when the node is hit.
-    pub(crate) fn set_waker(&self, id: NodeId, waker: &Waker) {
-        let is_known = |node: &Node| node.waker.as_ref().is_some_and(|it| it.will_wake(waker));
-        if self.with(id, |node| is_known(node)).unwrap_or(true) {
-            return;
-        }
-        let waker = waker.clone();
-        let before = self.with(id, |node| node.waker.replace(waker));
-        drop(before);
-    }
-
     /// The request that has hit this node, which from now on is delivered.
     pub(crate) fn take_hit(&self, id: NodeId) -> Option<Request> {
-        self.with(id, |node| node.hit.take()).flatten()
+        if !self.is_hit(id) {
+            return None;
+        }
+        let mut request = self.change(|nodes| nodes.set_hit(id.index, None))?;
+        request.is_delivered = true;
+        Some(request)
     }
 
     /// Whether a request has hit this node that was not taken.
@@ -313,6 +462,11 @@ impl Tree {
         self.with(id, |node| node.parent).flatten()
     }
 
+    /// The task in which the node is.
+    pub(crate) fn task(&self, id: NodeId) -> Option<TaskId> {
+        self.with(id, |node| node.task.header().id)
+    }
+
     /// The full name of the node that is there now.
     pub(crate) fn id(&self, index: NodeIndex) -> Option<NodeId> {
         let nodes = self.nodes.borrow();
@@ -320,10 +474,15 @@ impl Tree {
         Some(NodeId { index, generation })
     }
 
-    /// Sends a new request to a scope.
-    pub(crate) fn deliver(&self, id: NodeId, reason: CancelReason) -> Delivered {
+    /// Sends a new request to a scope. It is not forwarded to tasks that `spares` names: they know.
+    pub(crate) fn deliver(
+        &self,
+        id: NodeId,
+        reason: CancelReason,
+        spares: &dyn Fn(&Task) -> bool,
+    ) -> Delivered {
         let request = self.request(Target::Node(id), reason);
-        self.change(|nodes| {
+        self.change_sparing(spares, |nodes| {
             if nodes.find(id).is_none() || nodes.hit_stops_below(id.index, &request) {
                 return Delivered::ToStops;
             }
@@ -335,15 +494,10 @@ impl Tree {
     /// Sends a new request to a task.
     pub(crate) fn deliver_to_root(&self, task: TaskRef, reason: CancelReason) {
         let request = self.request(Target::Root, reason);
-        if !self.is_forwarding.get() {
-            let mut reached = self.reached.borrow_mut();
-            reached.clear();
-            reached.insert(task.header().id);
-        }
         self.change(|nodes| {
             nodes.forget_forwarding(task);
             if !nodes.hit_stops_of(task, &request) {
-                nodes.hit_root(task, request.reason);
+                nodes.hit_root(task, &request);
             }
         });
     }
@@ -353,10 +507,15 @@ impl Tree {
         self.change(|nodes| nodes.pass_on(task, parent, request));
     }
 
-    /// Sends a request that a task was asked with, and that came back from below, to its root.
-    pub(crate) fn arrive_at_root(&self, task: TaskRef) {
-        let reason = task.cancel_reason();
-        let request = self.request(Target::Root, reason);
+    /// Sends a request that a task was asked with, and that came back from a task it awaited, to its root.
+    pub(crate) fn come_back(&self, task: TaskRef) {
+        let forwarded = task.header().with_extras(|extras| extras.forwarded);
+        let fresh = self.request(Target::Root, task.cancel_reason());
+        let request = Request {
+            id: if forwarded == 0 { fresh.id } else { forwarded },
+            is_delivered: true,
+            ..fresh
+        };
         self.change(|nodes| nodes.arrive_at_root(task, request));
     }
 
@@ -374,9 +533,18 @@ impl Tree {
     pub(crate) fn forget(&self, task: TaskRef) {
         self.change(|nodes| {
             while let Some(index) = task.header().scopes.get() {
-                nodes.remove(index);
+                nodes.remove_all_from(index);
             }
         });
+    }
+
+    /// Removes all nodes: the loop is closed. Tasks of scopes outside of it may still be there.
+    pub(crate) fn close(&self) {
+        let nodes = mem::take(&mut *self.nodes.borrow_mut());
+        for (_, node) in &nodes {
+            node.task.header().scopes.set(None);
+        }
+        drop(nodes);
     }
 
     /// Nodes of all tasks, for tests and metrics.
@@ -386,7 +554,12 @@ impl Tree {
 
     fn request(&self, target: Target, reason: CancelReason) -> Request {
         let id = next_request_id(&self.next_request);
-        Request { id, target, reason }
+        Request {
+            id,
+            target,
+            reason,
+            is_delivered: false,
+        }
     }
 
     /// Calls `f`, which runs nobody else's code, with a node that is still there.
@@ -403,10 +576,18 @@ fn next_request_id(next: &Cell<u64>) -> u64 {
     id
 }
 
+fn recount(count: &Cell<usize>, was_there: bool, is_there: bool) {
+    count.set(count.get() + usize::from(is_there) - usize::from(was_there));
+}
+
 /// The nodes while they change.
 struct Nodes<'a> {
     slab: &'a mut Slab<Node>,
+    hits: &'a Cell<usize>,
+    deferred: &'a Cell<usize>,
     next_request: &'a Cell<u64>,
+    /// Tasks to which nothing is forwarded.
+    spares: &'a dyn Fn(&Task) -> bool,
     effects: &'a mut Effects,
 }
 
@@ -417,6 +598,22 @@ impl Nodes<'_> {
 
     fn get_mut(&mut self, index: NodeIndex) -> &mut Node {
         &mut self.slab[index.key()]
+    }
+
+    /// Replaces what has hit a node.
+    fn set_hit(&mut self, index: NodeIndex, request: Option<Request>) -> Option<Request> {
+        let is_hit = request.is_some();
+        let before = mem::replace(&mut self.get_mut(index).hit, request);
+        recount(self.hits, before.is_some(), is_hit);
+        before
+    }
+
+    /// Replaces what is deferred at a node.
+    fn set_deferred(&mut self, index: NodeIndex, request: Option<Request>) -> Option<Request> {
+        let is_deferred = request.is_some();
+        let before = mem::replace(&mut self.get_mut(index).deferred, request);
+        recount(self.deferred, before.is_some(), is_deferred);
+        before
     }
 
     fn find(&mut self, id: NodeId) -> Option<&mut Node> {
@@ -431,28 +628,54 @@ impl Nodes<'_> {
         parent: Option<NodeIndex>,
         kind: Kind,
     ) -> NodeIndex {
-        let first = self.first_below(task, parent);
         let node = Node {
             generation,
             task,
             kind,
-            depth: parent.map_or(1, |parent| self.get(parent).depth + 1),
-            parent,
+            depth: 0,
+            parent: None,
             first_child: None,
-            next: first,
+            next: None,
             prev: None,
             waker: None,
             hit: None,
             held: None,
             deferred: None,
-            seen: 0,
+            seen: [0; 4],
+            lets_one_pass: false,
+            polled: None,
         };
         let index = NodeIndex::of(self.slab.insert(node));
+        self.link(index, task, parent);
+        index
+    }
+
+    /// Makes a node that is nowhere the first one below `parent`, or at the root.
+    fn link(&mut self, index: NodeIndex, task: TaskRef, parent: Option<NodeIndex>) {
+        let first = self.first_below(task, parent);
+        let depth = parent.map_or(1, |parent| self.get(parent).depth + 1);
+        let node = self.get_mut(index);
+        node.task = task;
+        node.parent = parent;
+        node.depth = depth;
+        (node.prev, node.next) = (None, first);
         if let Some(first) = first {
             self.get_mut(first).prev = Some(index);
         }
         self.set_first_below(task, parent, Some(index));
-        index
+    }
+
+    /// Takes a node, with all below it, out of where it is.
+    fn unlink(&mut self, index: NodeIndex) {
+        let node = self.get(index);
+        let (task, parent, next, prev) = (node.task, node.parent, node.next, node.prev);
+        match prev {
+            Some(prev) => self.get_mut(prev).next = next,
+            None => self.set_first_below(task, parent, next),
+        }
+        if let Some(next) = next {
+            self.get_mut(next).prev = prev;
+        }
     }
 
     fn first_below(&self, task: TaskRef, parent: Option<NodeIndex>) -> Option<NodeIndex> {
@@ -474,34 +697,112 @@ impl Nodes<'_> {
         }
     }
 
-    /// Unlinks a node and removes it with everything below. Requests in it are void.
+    /// Removes a node. What is below moves outwards by one.
     fn remove(&mut self, index: NodeIndex) {
         let node = self.get(index);
-        let (task, parent, next, prev) = (node.task, node.parent, node.next, node.prev);
-        match prev {
-            Some(prev) => self.get_mut(prev).next = next,
-            None => self.set_first_below(task, parent, next),
+        let (task, parent) = (node.task, node.parent);
+        while let Some(child) = self.get(index).first_child {
+            self.unlink(child);
+            self.link(child, task, parent);
         }
-        if let Some(next) = next {
-            self.get_mut(next).prev = prev;
-        }
+        self.unlink(index);
+        self.free(index);
+    }
+
+    /// Frees the memory of a node that is nowhere.
+    fn free(&mut self, index: NodeIndex) {
+        self.set_hit(index, None);
+        self.set_deferred(index, None);
+        let node = self.slab.remove(index.key());
+        self.effects.removed.push(node);
+    }
+
+    /// Removes a node with everything below. Requests in it are void.
+    fn remove_all_from(&mut self, index: NodeIndex) {
+        self.unlink(index);
         let mut left = vec![index];
         while let Some(index) = left.pop() {
-            let node = self.slab.remove(index.key());
-            let mut child = node.first_child;
+            let mut child = self.get(index).first_child;
             while let Some(index) = child {
                 left.push(index);
                 child = self.get(index).next;
             }
-            self.effects.removed.push(node);
+            self.free(index);
         }
     }
 
-    /// Which of two requests is aimed further out.
-    fn outermost(&self, one: Option<Request>, other: Option<Request>) -> Option<Request> {
-        let (Some(one), Some(other)) = (&one, &other) else {
-            return one.or(other);
-        };
+    /// Moves a node, with all below it, to another place, which may be in another task.
+    fn move_to(&mut self, index: NodeIndex, task: TaskRef, parent: Option<NodeIndex>) {
+        let (old_task, old_parent) = (self.get(index).task, self.get(index).parent);
+        self.unlink(index);
+        self.link(index, task, parent);
+        let mut stays = None;
+        let mut left = vec![index];
+        while let Some(index) = left.pop() {
+            let node = self.get(index);
+            let depth = node.parent.map_or(1, |parent| self.get(parent).depth + 1);
+            let mut child = node.first_child;
+            let node = self.get_mut(index);
+            node.depth = depth;
+            if node.task != task {
+                node.task = task;
+                node.polled = None;
+            }
+            let is_stop_for_others = matches!(node.kind, Kind::Shield | Kind::Forward(_));
+            let held = node.held.take_if(|_| is_stop_for_others);
+            let late = [self.set_hit(index, None), self.set_deferred(index, None)];
+            for request in late.into_iter().chain([held]) {
+                let Some(request) = request else { continue };
+                if request.is_delivered || self.is_aimed_around(index, &request, old_task) {
+                    self.put_back(index, request, is_stop_for_others);
+                } else {
+                    stays = self.outermost([stays.take(), Some(request)]);
+                }
+            }
+            while let Some(index) = child {
+                left.push(index);
+                child = self.get(index).next;
+            }
+        }
+        match stays {
+            Some(request) => self.pass_on(old_task, old_parent, request),
+            None => self.settle_deferred(old_task, old_parent),
+        }
+    }
+
+    /// Puts a request back into a node that has moved: it is to arrive there, or is held.
+    fn put_back(&mut self, index: NodeIndex, request: Request, is_held: bool) {
+        let own = self.own_target(index);
+        if is_held && request.target != own {
+            return self.hold(index, request);
+        }
+        let before = self.set_hit(index, None);
+        let hit = self.outermost([before, Some(request)]);
+        self.set_hit(index, hit);
+    }
+
+    /// Whether the target of a request that was made in `asked` is around this node.
+    fn is_aimed_around(&self, index: NodeIndex, request: &Request, asked: TaskRef) -> bool {
+        let mut place = Some(index);
+        while let Some(index) = place {
+            if self.own_target(index) == request.target {
+                return true;
+            }
+            place = self.get(index).parent;
+        }
+        request.target == Target::Root && self.get(index).task == asked
+    }
+
+    /// The target of requests to this node.
+    fn own_target(&self, index: NodeIndex) -> Target {
+        Target::Node(NodeId {
+            index,
+            generation: self.get(index).generation,
+        })
+    }
+
+    /// Which of some requests is aimed furthest out; of equals the last.
+    fn outermost(&self, requests: impl IntoIterator<Item = Option<Request>>) -> Option<Request> {
         let depth = |request: &Request| match request.target {
             Target::Root => 0,
             Target::Node(id) => match self.slab.get(id.index.key()) {
@@ -509,33 +810,46 @@ impl Nodes<'_> {
                 _ => u32::MAX, // Void: any other goes first.
             },
         };
-        let outer = if depth(other) <= depth(one) {
-            other
-        } else {
-            one
-        };
-        Some(outer.clone())
+        requests.into_iter().flatten().reduce(|one, other| {
+            // Whoever counts on one of them counts on the one that stays.
+            let is_delivered = one.is_delivered || other.is_delivered;
+            let outer = if depth(&other) <= depth(&one) {
+                other
+            } else {
+                one
+            };
+            Request {
+                is_delivered,
+                ..outer
+            }
+        })
     }
 
     /// Brings a request to a node.
     fn hit(&mut self, index: NodeIndex, request: Request) {
+        let own = self.own_target(index);
         let node = self.get_mut(index);
-        node.seen = request.id;
-        let own = Target::Node(NodeId {
-            index,
-            generation: node.generation,
-        });
+        if !node.has_seen(&request) {
+            node.seen.rotate_right(1);
+            node.seen[0] = request.id;
+        }
         match node.kind.clone() {
-            Kind::Forward(task) => {
-                self.effects.forward.push((task, request.reason.clone()));
+            // To one that has ended already it comes too late: it is for whoever awaits.
+            Kind::Forward(task) if !task.is_finished() => {
+                if !(self.spares)(&task) {
+                    let origin = self.get(index).task;
+                    self.effects.origin = Some(Task::new(origin));
+                    self.effects.forward.push((task, request.reason.clone()));
+                }
                 self.hold(index, request);
             }
             Kind::Shield if request.target != own => self.hold(index, request),
-            Kind::Scope | Kind::Catch | Kind::Shield => {
-                let before = node.hit.take();
-                let hit = self.outermost(before, Some(request));
+            Kind::Catch if node.covers() && request.target != own => self.hold(index, request),
+            Kind::Scope | Kind::Catch | Kind::Shield | Kind::Forward(_) => {
+                let before = self.set_hit(index, None);
+                let hit = self.outermost([before, Some(request)]);
+                self.set_hit(index, hit);
                 let node = self.get_mut(index);
-                node.hit = hit;
                 // It is moved, not cloned: cloning may be anyone's code. The future leaves another one.
                 let waker = node.waker.take();
                 self.effects.wakers.extend(waker);
@@ -546,7 +860,7 @@ impl Nodes<'_> {
     /// Keeps a request until the node ends. Of two, the one aimed further out.
     fn hold(&mut self, index: NodeIndex, request: Request) {
         let before = self.get_mut(index).held.take();
-        let held = self.outermost(before, Some(request));
+        let held = self.outermost([before, Some(request)]);
         self.get_mut(index).held = held;
     }
 
@@ -564,16 +878,18 @@ impl Nodes<'_> {
 
     /// The same for a node and what is below.
     fn hit_stops_from(&mut self, index: NodeIndex, request: &Request) -> bool {
-        // What a shield covers is out of reach.
-        let is_shield = matches!(self.get(index).kind, Kind::Shield);
-        if !is_shield && self.hit_stops_below(index, request) {
+        let node = self.get(index);
+        if !node.is_awaited() {
+            return false;
+        }
+        if !node.covers() && self.hit_stops_below(index, request) {
             return true;
         }
         let node = self.get(index);
         if !node.is_stop() {
             return false;
         }
-        if node.seen != request.id {
+        if !node.has_seen(request) {
             self.hit(index, request.clone());
         }
         true
@@ -588,12 +904,20 @@ impl Nodes<'_> {
             node = self.get(index).next;
         }
         let mut awaited = task.header().waits.first_awaited();
+        if awaited.is_some() {
+            // It comes back by another way, without its number.
+            let has_nodes = task.header().scopes.get().is_some();
+            task.header().with_extras(|extras| {
+                extras.forwarded = if has_nodes { request.id } else { 0 };
+            });
+        }
         while let Some(inner) = awaited {
             any = true;
             let header = inner.header();
             if !header.flags.get().has(Flags::FORWARDED) {
                 header.set(Flags::FORWARDED);
                 let inner = Task::new(inner);
+                self.effects.origin = Some(Task::new(task));
                 self.effects.forward.push((inner, request.reason.clone()));
             }
             awaited = header.next_awaited.get();
@@ -610,6 +934,50 @@ impl Nodes<'_> {
         }
     }
 
+    /// A request was forwarded to `task`, which has been asked already: it has gone round. Where it would be
+    /// forwarded again, it goes outwards instead. See rule 8.
+    fn break_circle(&mut self, task: TaskRef, reason: &CancelReason) {
+        let is_asked = |task: TaskRef| task.header().flags.get().has(Flags::ASKED);
+        let mut left: Vec<_> = task.header().scopes.get().into_iter().collect();
+        let mut round = Vec::new();
+        let mut has_stop = false;
+        while let Some(index) = left.pop() {
+            let node = self.get(index);
+            left.extend(node.next);
+            left.extend(node.first_child);
+            has_stop |= node.is_stop();
+            if let Kind::Forward(inner) = &node.kind
+                && is_asked(inner.task_ref())
+            {
+                round.push(index);
+            }
+        }
+        for index in round {
+            // From now on it stops nothing.
+            let node = self.get_mut(index);
+            let kind = mem::replace(&mut node.kind, Kind::Scope);
+            let (parent, held) = (node.parent, node.held.take());
+            self.effects.kinds.push(kind);
+            if let Some(request) = held {
+                self.pass_on(task, parent, request);
+            }
+        }
+        let mut awaited = task.header().waits.first_awaited();
+        let mut goes_round = false;
+        while let Some(inner) = awaited {
+            if is_asked(inner) {
+                goes_round = true;
+                inner.header().clear(Flags::FORWARDED);
+            }
+            awaited = inner.header().next_awaited.get();
+        }
+        // Other stops have been hit too, and will bring the request to the root.
+        if goes_round && !has_stop {
+            task.set_cancel_reason(reason.clone());
+            self.end(task);
+        }
+    }
+
     fn pass_on(&mut self, task: TaskRef, parent: Option<NodeIndex>, request: Request) {
         if let Target::Node(id) = request.target
             && self.find(id).is_none()
@@ -619,12 +987,8 @@ impl Nodes<'_> {
         let mut place = parent;
         while let Some(index) = place {
             let node = self.get(index);
-            let is_target = request.target
-                == Target::Node(NodeId {
-                    index,
-                    generation: node.generation,
-                });
-            if is_target || node.is_stop() && node.seen != request.id {
+            let is_target = request.target == self.own_target(index);
+            if is_target || node.is_stop() && !node.has_seen(&request) {
                 return self.arrive(index, request);
             }
             place = node.parent;
@@ -638,93 +1002,155 @@ impl Nodes<'_> {
 
     /// Brings a request to a node from below, once no stop is left there.
     fn arrive(&mut self, index: NodeIndex, request: Request) {
-        if !self.hit_stops_below(index, &request) {
-            return self.hit(index, request);
+        let deferred = &self.get(index).deferred;
+        let is_known = deferred.as_ref().is_some_and(|it| it.id == request.id);
+        let has_stop = if is_known {
+            self.has_stop_among(self.get(index).first_child)
+        } else {
+            self.hit_stops_below(index, &request)
+        };
+        let before = self.set_deferred(index, None);
+        let request = self.outermost([before, Some(request)]);
+        match request {
+            Some(request) if !has_stop => self.hit(index, request),
+            request => drop(self.set_deferred(index, request)),
         }
-        let before = self.get_mut(index).deferred.take();
-        let deferred = self.outermost(before, Some(request));
-        self.get_mut(index).deferred = deferred;
     }
 
     fn arrive_at_root(&mut self, task: TaskRef, request: Request) {
+        let before = task.header().with_extras(|extras| extras.deferred);
+        let is_known = before == request.id && task.header().flags.get().has(Flags::DEFERRED);
+        if is_known && self.has_stop(task) {
+            return;
+        }
         if self.hit_stops_of(task, &request) {
+            task.header()
+                .with_extras(|extras| extras.deferred = request.id);
             task.header().set(Flags::DEFERRED);
+            if request.is_delivered {
+                task.header().set(Flags::DELIVERED);
+            }
         } else {
-            self.hit_root(task, request.reason);
+            self.hit_root(task, &request);
         }
     }
 
     /// A stop below `parent` is gone. What was deferred further out arrives, if it was the last one.
     fn settle_deferred(&mut self, task: TaskRef, parent: Option<NodeIndex>) {
-        let mut place = parent;
+        let mut place = parent.filter(|_| self.deferred.get() > 0);
         while let Some(index) = place {
-            if let Some(request) = self.get_mut(index).deferred.take() {
-                return self.arrive(index, request);
+            if self.get(index).deferred.is_some() {
+                if !self.has_stop_among(self.get(index).first_child)
+                    && let Some(request) = self.set_deferred(index, None)
+                {
+                    self.hit(index, request);
+                }
+                return;
             }
             place = self.get(index).parent;
         }
         if task.header().flags.get().has(Flags::DEFERRED) && !self.has_stop(task) {
             task.header().clear(Flags::DEFERRED);
-            self.hit_root(task, task.cancel_reason());
+            self.end(task);
         }
     }
 
     fn has_stop(&self, task: TaskRef) -> bool {
-        let mut left: Vec<_> = task.header().scopes.get().into_iter().collect();
+        self.has_stop_among(task.header().scopes.get())
+            || task.header().waits.first_awaited().is_some()
+    }
+
+    /// Whether there is a stop that somebody awaits among a node, those next to it, and all below.
+    fn has_stop_among(&self, first: Option<NodeIndex>) -> bool {
+        let mut left: Vec<_> = first.into_iter().collect();
         while let Some(index) = left.pop() {
             let node = self.get(index);
+            left.extend(node.next);
+            if !node.is_awaited() {
+                continue;
+            }
             if node.is_stop() {
                 return true;
             }
-            left.extend(node.next);
             left.extend(node.first_child);
         }
-        task.header().waits.first_awaited().is_some()
+        false
+    }
+
+    /// A request arrives at the task itself.
+    fn hit_root(&mut self, task: TaskRef, request: &Request) {
+        task.set_cancel_reason(request.reason.clone());
+        if request.is_delivered {
+            task.header().set(Flags::DELIVERED);
+        }
+        self.end(task);
     }
 
     /// The task itself is to end.
-    fn hit_root(&mut self, task: TaskRef, reason: CancelReason) {
-        if task.header().flags.get().has(Flags::COMPLETE) {
-            return;
-        }
-        task.set_cancel_reason(reason);
+    fn end(&mut self, task: TaskRef) {
         task.header().set(Flags::CANCEL);
-        task.schedule();
+        if task.header().flags.get().has(Flags::SCOPED) {
+            // That wakes the owner of its scope: anyone's code.
+            self.effects.wakers.push(counted_waker(task));
+        } else {
+            task.schedule();
+        }
     }
 
-    /// Takes the request that has arrived nearest around a place and was not taken. See rule 4.
+    /// A stop, or a part with stops in it, is new where it is: what has arrived further out and was not taken moves
+    /// in. See rule 4.
+    fn draw_in(&mut self, index: NodeIndex) {
+        let node = self.get(index);
+        let (task, parent) = (node.task, node.parent);
+        if !node.is_stop() && !self.has_stop_among(node.first_child) {
+            return;
+        }
+        let Some(request) = self.take_nearest_hit(task, parent) else {
+            return;
+        };
+        if self.get(index).is_stop() && self.get(index).has_seen(&request) {
+            self.hold(index, request);
+        } else {
+            self.hit_stops_from(index, &request);
+        }
+    }
+
+    /// Takes the request that has arrived nearest around a place and was not taken.
     fn take_nearest_hit(&mut self, task: TaskRef, parent: Option<NodeIndex>) -> Option<Request> {
-        let mut place = parent;
+        let mut place = parent.filter(|_| self.hits.get() > 0);
         while let Some(index) = place {
-            let node = self.get_mut(index);
-            if let Some(request) = node.hit.take() {
+            if let Some(request) = self.set_hit(index, None) {
                 return Some(request);
             }
-            place = node.parent;
+            place = self.get(index).parent;
         }
         let header = task.header();
-        header.flags.get().has(Flags::CANCEL).then(|| {
-            header.clear(Flags::CANCEL);
+        let flags = header.flags.get();
+        flags.has(Flags::CANCEL).then(|| {
+            header.clear(Flags::CANCEL.with(Flags::DELIVERED));
             Request {
                 id: next_request_id(self.next_request),
                 target: Target::Root,
                 reason: task.cancel_reason(),
+                is_delivered: flags.has(Flags::DELIVERED),
             }
         })
     }
 
     fn withdraw(&mut self, task: TaskRef) {
-        task.header().clear(Flags::CANCEL.with(Flags::DEFERRED));
         let mut left: Vec<_> = task.header().scopes.get().into_iter().collect();
         while let Some(index) = left.pop() {
+            let is_void = |it: &Request| it.target == Target::Root && !it.is_delivered;
             let node = self.get_mut(index);
-            for place in [&mut node.hit, &mut node.held, &mut node.deferred] {
-                if place.as_ref().is_some_and(|it| it.target == Target::Root) {
-                    *place = None;
-                }
-            }
             left.extend(node.next);
             left.extend(node.first_child);
+            node.held.take_if(|it| is_void(it));
+            if node.hit.as_ref().is_some_and(is_void) {
+                self.set_hit(index, None);
+            }
+            if self.get(index).deferred.as_ref().is_some_and(is_void) {
+                self.set_deferred(index, None);
+            }
         }
     }
 }

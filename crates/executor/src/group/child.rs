@@ -29,13 +29,33 @@ pin_project! {
     impl<'env, F, E> PinnedDrop for Child<'env, F, E> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
+            // Also when a destructor in the future panics: the group waits for this.
+            let _leaves = Leaves {
+                family: this.family,
+                turn: this.turn,
+                has_started: *this.has_started,
+                key: *this.key,
+            };
             this.future.set(None);
-            this.family.leave_line(this.turn);
-            if *this.has_started {
-                this.family.stop();
-            }
-            this.family.bury(*this.key);
         }
+    }
+}
+
+/// A child that leaves its family when this is dropped.
+struct Leaves<'a, 'env, E> {
+    family: &'a Family<'env, E>,
+    turn: &'a mut Option<u64>,
+    has_started: bool,
+    key: usize,
+}
+
+impl<E> Drop for Leaves<'_, '_, E> {
+    fn drop(&mut self) {
+        self.family.leave_line(self.turn);
+        if self.has_started {
+            self.family.stop();
+        }
+        self.family.bury(self.key);
     }
 }
 

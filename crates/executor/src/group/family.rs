@@ -28,6 +28,7 @@ use tulipa_base::{Instant, TaskId};
 
 use crate::cancel::CancelReason;
 use crate::group::error::Failure;
+use crate::report::{ExceptionKind, contain};
 use crate::task::Task;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,8 @@ pub(crate) enum State {
 /// The shared state of a group or scope. Children may borrow for `'env`.
 pub(crate) struct Family<'env, E> {
     pub(crate) state: Cell<State>,
-    children: RefCell<Slab<Task>>,
+    /// A place is reserved, empty, before its child is made.
+    children: RefCell<Slab<Option<Task>>>,
     failures: RefCell<Vec<Failure<E>>>,
     /// The body is to be sent a request.
     pub(crate) interrupts_body: Cell<bool>,
@@ -49,7 +51,7 @@ pub(crate) struct Family<'env, E> {
     /// By when the code around must be done, which holds for the children too.
     pub(crate) deadline: Cell<Instant>,
     /// How many children may run at a time.
-    pub(crate) limit: Cell<usize>,
+    limit: Cell<usize>,
     running: Cell<usize>,
     /// Those who wait for room, by their turn.
     waiting: RefCell<BTreeMap<u64, Waker>>,
@@ -76,13 +78,14 @@ impl<E> Family<'_, E> {
 
     /// Reserves a place for a child that is about to be made.
     pub(crate) fn reserve(&self) -> usize {
-        self.children.borrow().vacant_key()
+        self.children.borrow_mut().insert(None)
     }
 
     /// Adds a child, in the place reserved for it.
     pub(crate) fn adopt(&self, key: usize, child: Task) {
-        let inserted = self.children.borrow_mut().insert(child);
-        assert_eq!(inserted, key, "a child takes the place reserved for it");
+        if let Some(place) = self.children.borrow_mut().get_mut(key) {
+            *place = Some(child);
+        }
     }
 
     /// A child's wrapper goes away.
@@ -115,12 +118,18 @@ impl<E> Family<'_, E> {
     }
 
     /// Gives up a place in the line.
+    #[inline]
     pub(crate) fn leave_line(&self, turn: &mut Option<u64>) {
         if let Some(turn) = turn.take() {
-            let waker = self.waiting.borrow_mut().remove(&turn);
-            drop(waker);
-            self.wake_next();
+            self.leave_line_at(turn);
         }
+    }
+
+    #[cold]
+    fn leave_line_at(&self, turn: u64) {
+        let waker = self.waiting.borrow_mut().remove(&turn);
+        drop(waker);
+        self.wake_next();
     }
 
     /// A child that had started has ended: the next in line may.
@@ -136,6 +145,12 @@ impl<E> Family<'_, E> {
             .is_none_or(|(first, _)| *first >= turn)
     }
 
+    /// Lets at most `limit` children run at a time from now on.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.set(limit);
+        self.wake_next();
+    }
+
     fn wake_next(&self) {
         if self.running.get() >= self.limit.get() {
             return;
@@ -145,7 +160,7 @@ impl<E> Family<'_, E> {
             Some(mut first) => first.insert(Waker::noop().clone()),
             None => return,
         };
-        next.wake();
+        contain(ExceptionKind::WakerPanicked, || next.wake());
     }
 
     pub(crate) fn is_childless(&self) -> bool {
@@ -190,7 +205,7 @@ impl<E> Family<'_, E> {
 
     /// Asks every child to end, also those that were asked before: a second request interrupts a clean-up
     /// that hangs.
-    pub(crate) fn cancel_children(&self, reason: CancelReason) {
+    pub(crate) fn cancel_children(&self, reason: &CancelReason) {
         for child in self.all() {
             child.cancel_with(reason.clone());
         }
@@ -209,7 +224,7 @@ impl<E> Family<'_, E> {
             .children
             .borrow()
             .iter()
-            .map(|(_, child)| child.clone())
+            .filter_map(|(_, child)| child.clone())
             .collect();
         children.sort_by_key(Task::id);
         children
@@ -218,7 +233,7 @@ impl<E> Family<'_, E> {
     pub(crate) fn wake(&self) {
         let waker = self.waker.borrow_mut().take();
         if let Some(waker) = waker {
-            waker.wake();
+            contain(ExceptionKind::WakerPanicked, || waker.wake());
         }
     }
 

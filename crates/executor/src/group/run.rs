@@ -1,6 +1,9 @@
 //! The future of a group or scope: polls the body, waits for the children, and ends with what came of both.
 
+use std::any::Any;
+use std::cell::OnceCell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -10,11 +13,12 @@ use pin_project_lite::pin_project;
 use tulipa_base::Instant;
 use tulipa_base::wait::{self, Label};
 
-use crate::cancel::{CancelReason, Delivered, End, Kind, Limit, Place, Settled};
+use crate::cancel::{CancelReason, Delivered, End, Kind, Limit, Place, Settled, cancel_running};
 use crate::core::{self, CorePtr};
 use crate::group::error::{Failure, GroupError};
 use crate::group::family::{Family, State};
-use crate::task::ScopeQueue;
+use crate::report::{ExceptionKind, drop_quietly, panic_message, report};
+use crate::task::{ScopeQueue, Task};
 
 pin_project! {
     /// What task groups and scopes run.
@@ -49,7 +53,11 @@ enum Outcome<R> {
     /// It was dropped, because the family ends.
     Ended,
     /// It was dropped, because of a request from outside.
-    Cancelled,
+    Cancelled(CancelReason),
+    /// It panicked, or a destructor did when it was dropped.
+    Panicked(Box<dyn Any + Send>),
+    /// Everything has ended, and the request from outside is on its way outwards: this code is about to be dropped.
+    PassedOn,
 }
 
 impl<'env, B: Future, E> Run<'env, B, E> {
@@ -66,13 +74,32 @@ impl<'env, B: Future, E> Run<'env, B, E> {
             family,
         }
     }
+
+    /// Drops the body, which yields nothing any more, because of what `outcome` says.
+    fn drop_body(self: Pin<&mut Self>, outcome: Outcome<B::Output>) {
+        let mut this = self.project();
+        this.outcome.get_or_insert(outcome);
+        // Its destructors are anyone's code. The children are waited for, whatever they do.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
+            if let Some(Outcome::Panicked(_)) = this.outcome {
+                report(ExceptionKind::DestructorPanicked, panic_message(&*payload));
+                return drop_quietly(payload);
+            }
+            *this.outcome = Some(Outcome::Panicked(payload));
+            this.family.end(CancelReason::Group);
+        }
+    }
 }
 
 impl<R, E, B: Future<Output = Result<R, E>>> Future for Run<'_, B, E> {
     type Output = Result<R, GroupError<E>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
+        if matches!(this.outcome, Some(Outcome::PassedOn)) {
+            wait::note(Label::new(wait::Kind::Cancelled, 0));
+            return Poll::Pending;
+        }
         let family = Rc::clone(this.family);
         match family.state.get() {
             State::Fresh => family.state.set(State::Open),
@@ -89,50 +116,62 @@ impl<R, E, B: Future<Output = Result<R, E>>> Future for Run<'_, B, E> {
             family.deadline.set(deadline_around(core));
         }
         loop {
+            let this = self.as_mut().project();
             if is_due && let Some(hit) = this.place.take_hit() {
                 if hit.is_own() {
-                    this.outcome.get_or_insert(Outcome::Ended);
+                    self.as_mut().drop_body(Outcome::Ended);
                 } else {
                     // A request from outside: the children get it too, each time.
-                    this.outcome.get_or_insert(Outcome::Cancelled);
                     family.deadline.set(Instant::FAR_FUTURE);
                     let reason = hit.reason().clone();
                     this.place.hold(hit);
                     if family.state.get() == State::Ending {
-                        family.cancel_children(reason);
+                        family.cancel_children(&reason);
                     } else {
-                        family.end(reason);
+                        family.end(reason.clone());
                     }
+                    self.as_mut().drop_body(Outcome::Cancelled(reason));
                 }
-                this.body.set(None);
             }
+            let mut this = self.as_mut().project();
             if family.interrupts_body.take() && this.body.is_some() {
-                match this.place.deliver(CancelReason::Group) {
-                    None => {
-                        this.outcome.get_or_insert(Outcome::Ended);
-                        this.body.set(None); // Outside of a task nothing can catch it.
-                    }
+                // The children know already, also those that the body awaits.
+                let children = OnceCell::new();
+                let is_child = |task: &Task| {
+                    let children = children.get_or_init(|| family.all());
+                    children.binary_search_by_key(&task.id(), Task::id).is_ok()
+                };
+                match this.place.deliver_sparing(CancelReason::Group, is_child) {
+                    // Outside of a task nothing can catch it.
+                    None => self.as_mut().drop_body(Outcome::Ended),
                     Some(Delivered::ToTarget) if is_due => continue,
                     Some(_) => {}
                 }
             }
+            this = self.as_mut().project();
             if let Some(body) = this.body.as_mut().as_pin_mut() {
                 let polled = {
                     let _inside = this.place.enter();
-                    body.poll(cx)
+                    catch_unwind(AssertUnwindSafe(|| body.poll(cx)))
                 };
-                if let Poll::Ready(result) = polled {
-                    match result {
-                        Ok(_) => *this.outcome = Some(Outcome::Returned(result)),
-                        Err(error) => {
-                            *this.outcome = Some(Outcome::Ended);
-                            family.fail(Failure::of_body(error));
-                        }
+                let ended = match polled {
+                    Ok(Poll::Pending) => None,
+                    Ok(Poll::Ready(Ok(value))) => Some(Outcome::Returned(Ok(value))),
+                    Ok(Poll::Ready(Err(error))) => {
+                        family.fail(Failure::of_body(error));
+                        Some(Outcome::Ended)
                     }
-                    this.body.set(None);
+                    Err(payload) => {
+                        family.end(CancelReason::Group);
+                        Some(Outcome::Panicked(payload))
+                    }
+                };
+                if let Some(outcome) = ended {
+                    self.as_mut().drop_body(outcome);
                     family.interrupts_body.set(false);
                 }
             }
+            let this = self.as_mut().project();
             let has_more = match (&this.queue, core) {
                 (Some(queue), Some(core)) => queue.run(core),
                 _ => false,
@@ -158,26 +197,29 @@ impl<R, E, B: Future<Output = Result<R, E>>> Future for Run<'_, B, E> {
             }
         }
 
+        let this = self.as_mut().project();
         family.state.set(State::Left);
         let failures = family.take_failures();
         let was_cancelled = this.place.is_holding() || this.place.is_hit();
         // A request from outside goes on outwards, whatever comes of the group.
         this.place.close(End::PassOn);
-        match this.outcome.take() {
-            _ if !failures.is_empty() => Poll::Ready(Err(GroupError::new(failures))),
-            outcome if was_cancelled => {
-                // This code is about to be dropped.
-                *this.outcome = outcome;
-                wait::note(Label::new(wait::Kind::Cancelled, 0));
-                family.state.set(State::Ending);
-                Poll::Pending
-            }
-            Some(Outcome::Returned(Ok(value))) => Poll::Ready(Ok(value)),
-            // An error that the body returned is among the failures.
-            Some(Outcome::Returned(Err(_)) | Outcome::Ended | Outcome::Cancelled) | None => {
-                Poll::Ready(Err(GroupError::new(failures)))
-            }
+        let outcome = this.outcome.take();
+        if let Some(Outcome::Panicked(payload)) = outcome {
+            resume_unwind(payload);
         }
+        if !failures.is_empty() {
+            return Poll::Ready(Err(GroupError::new(failures)));
+        }
+        match outcome {
+            _ if was_cancelled => {}
+            Some(Outcome::Returned(Ok(value))) => return Poll::Ready(Ok(value)),
+            // The task that was asked is gone: the one that runs this now takes its place.
+            Some(Outcome::Cancelled(reason)) => cancel_running(reason),
+            _ => return Poll::Ready(Err(GroupError::new(failures))),
+        }
+        *this.outcome = Some(Outcome::PassedOn);
+        wait::note(Label::new(wait::Kind::Cancelled, 0));
+        Poll::Pending
     }
 }
 

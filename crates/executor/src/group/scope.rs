@@ -352,7 +352,7 @@ impl<E> TryScope<'_, E> {
     #[track_caller]
     pub fn limit(&self, limit: usize) {
         assert!(limit > 0, "a scope in which no child may run never ends");
-        self.family.limit.set(limit);
+        self.family.set_limit(limit);
     }
 
     /// Children that have not ended.

@@ -218,7 +218,7 @@ impl<E> TaskGroup<E> {
     #[track_caller]
     pub fn limit(&self, limit: usize) {
         assert!(limit > 0, "a group in which no child may run never ends");
-        self.family.limit.set(limit);
+        self.family.set_limit(limit);
     }
 
     /// Children that have not ended.

@@ -21,7 +21,7 @@ use crate::core::{CorePtr, RemoteCore};
 use crate::remote::RemoteHandle;
 use crate::report::{self, ExceptionKind, drop_quietly, panic_message};
 use crate::shim::{AtomicBool, Condvar, Mutex, Ordering};
-use crate::task::{JoinError, spawn_on};
+use crate::task::{self, JoinError, spawn_on};
 
 /// Waits for a task that was sent with [`RemoteHandle::spawn`], on any thread.
 ///
@@ -40,6 +40,7 @@ use crate::task::{JoinError, spawn_on};
 /// Safe. The result stays with the handle until a poll returns it.
 #[must_use = "a task goes on when its handle is dropped: `drop(handle)` says that you mean it"]
 #[doc(alias = "concurrent.futures.Future")]
+#[doc(alias = "wrap_future")]
 pub struct RemoteTask<T> {
     shared: Arc<Shared<T>>,
     core: RemoteCore,
@@ -50,6 +51,8 @@ struct Shared<T> {
     changed: Condvar,
     /// The task is to drop its future at its next poll.
     is_aborted: AtomicBool,
+    /// The task is to be asked to end at its next poll.
+    has_request: AtomicBool,
     spawned_at: &'static Location<'static>,
 }
 
@@ -115,15 +118,19 @@ impl<T> RemoteTask<T> {
         Some(self.take())
     }
 
+    /// Asks the task to end, in a way that lets it clean up, from any thread. See
+    /// [`Task::cancel_with`](crate::task::Task::cancel_with). Calls that come before the task has heard of the
+    /// first count as one; a task that has ended ignores them.
+    pub fn cancel(&self) {
+        self.shared.has_request.store(true, Ordering::Release);
+        self.wake_task();
+    }
+
     /// Drops the task's future at its next turn, unless it completes before. See
     /// [`JoinHandle::abort`](crate::task::JoinHandle::abort).
     pub fn abort(&self) {
         self.shared.is_aborted.store(true, Ordering::Release);
-        // Either the task has left its waker here, or its first poll comes later and sees the flag.
-        let task = self.shared.progress.lock().task.clone();
-        if let Some(task) = task {
-            task.wake();
-        }
+        self.wake_task();
     }
 
     /// Whether the task has ended, in whatever way.
@@ -135,6 +142,14 @@ impl<T> RemoteTask<T> {
     /// Where the task was sent from.
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.shared.spawned_at
+    }
+
+    /// Either the task has left its waker here, or its first poll comes later and sees the flags.
+    fn wake_task(&self) {
+        let task = self.shared.progress.lock().task.clone();
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 
     #[track_caller]
@@ -232,6 +247,7 @@ impl RemoteSpawn {
             }),
             changed: Condvar::new(),
             is_aborted: AtomicBool::new(false),
+            has_request: AtomicBool::new(false),
             spawned_at,
         });
         let task = RemoteTask {
@@ -285,7 +301,20 @@ where
         if this.build.is_some() {
             this.publish.0.progress.lock().task = Some(cx.waker().clone());
         }
-        if this.publish.0.is_aborted.load(Ordering::Acquire) {
+        // No read-modify-write on the way of every poll: a request that comes in between is the same one.
+        let is_asked = this.publish.0.has_request.load(Ordering::Acquire);
+        if is_asked {
+            this.publish.0.has_request.store(false, Ordering::Relaxed);
+        }
+        // One that is asked before it begins never does.
+        let never_begins = is_asked && this.build.is_some();
+        if is_asked
+            && !never_begins
+            && let Some(task) = task::try_current()
+        {
+            task.cancel(); // Delivered when the poll below has to wait.
+        }
+        if never_begins || this.publish.0.is_aborted.load(Ordering::Acquire) {
             *this.build = None;
             this.future.set(None);
             this.publish.send(Err(this.publish.cancelled()));

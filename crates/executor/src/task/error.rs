@@ -19,69 +19,75 @@ use crate::task::join::JoinHandle;
 /// That the awaited task was cancelled does not mean that the one that awaits is: it is a value like any other.
 #[doc(alias = "CancelledError")]
 pub struct JoinError {
-    /// Boxed, so that a result costs no more to move than its value.
-    inner: Box<Inner>,
-}
-
-struct Inner {
     id: TaskId,
-    name: Option<Box<str>>,
     spawned_at: &'static Location<'static>,
-    cause: Cause,
+    kind: Kind,
+    /// Out of line, so that a result is small to move, and most cancelled tasks have none.
+    details: Option<Box<Details>>,
 }
 
-enum Cause {
-    Cancelled {
-        reason: CancelReason,
-    },
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Cancelled,
     Deadlock,
     Failed,
-    Panicked {
-        message: Box<str>,
-        /// In a mutex, which is never locked, so that the error is `Sync`, as `Box<dyn Error>` and
-        /// `io::Error` ask for.
-        payload: Mutex<Panic>,
-    },
+    Panicked,
+}
+
+#[derive(Default)]
+struct Details {
+    name: Option<Box<str>>,
+    /// Of a task that was cancelled.
+    reason: CancelReason,
+    panic: Option<PanicDetails>,
+}
+
+struct PanicDetails {
+    message: Box<str>,
+    /// In a mutex, which is never locked, so that the error is `Sync`, as `Box<dyn Error>` and
+    /// `io::Error` ask for.
+    payload: Mutex<Panic>,
+}
+
+impl PanicDetails {
+    fn new(payload: Panic) -> PanicDetails {
+        PanicDetails {
+            message: panic_message(&*payload).into(),
+            payload: Mutex::new(payload),
+        }
+    }
 }
 
 impl JoinError {
     pub(crate) fn cancelled(task: TaskRef) -> JoinError {
-        let reason = task.cancel_reason();
-        JoinError::new(task, Cause::Cancelled { reason })
+        JoinError::new(task, Kind::Cancelled)
     }
 
     #[cold]
     pub(crate) fn deadlock(task: TaskRef) -> JoinError {
-        JoinError::new(task, Cause::Deadlock)
+        JoinError::new(task, Kind::Deadlock)
     }
 
     pub(crate) fn panicked(task: TaskRef, payload: Panic) -> JoinError {
-        let message = panic_message(&*payload).into();
-        JoinError::new(
-            task,
-            Cause::Panicked {
-                message,
-                payload: Mutex::new(payload),
-            },
-        )
+        let mut error = JoinError::new(task, Kind::Panicked);
+        error.details.get_or_insert_default().panic = Some(PanicDetails::new(payload));
+        error
     }
 
     /// Of a group's child, whose error the group has.
     #[cold]
     pub(crate) fn failed<T>(handle: &JoinHandle<T>) -> JoinError {
-        JoinError::new(handle.task_ref(), Cause::Failed)
+        JoinError::new(handle.task_ref(), Kind::Failed)
     }
 
     /// Of a task that another thread has sent.
     pub(crate) fn sent_cancelled(id: TaskId, spawned_at: &'static Location<'static>) -> JoinError {
-        JoinError::of(Inner {
+        JoinError {
             id,
-            name: None,
             spawned_at,
-            cause: Cause::Cancelled {
-                reason: CancelReason::Requested,
-            },
-        })
+            kind: Kind::Cancelled,
+            details: None,
+        }
     }
 
     /// Of a task that another thread has sent.
@@ -90,98 +96,99 @@ impl JoinError {
         spawned_at: &'static Location<'static>,
         payload: Panic,
     ) -> JoinError {
-        let message = panic_message(&*payload).into();
-        JoinError::of(Inner {
-            id,
-            name: None,
-            spawned_at,
-            cause: Cause::Panicked {
-                message,
-                payload: Mutex::new(payload),
-            },
-        })
-    }
-
-    fn new(task: TaskRef, cause: Cause) -> JoinError {
-        let header = task.header();
-        let name = header.with_name(|name| name.map(Box::from));
-        JoinError::of(Inner {
-            id: header.id,
-            name,
-            spawned_at: header.spawned_at,
-            cause,
-        })
-    }
-
-    #[cold]
-    fn of(inner: Inner) -> JoinError {
         JoinError {
-            inner: Box::new(inner),
+            id,
+            spawned_at,
+            kind: Kind::Panicked,
+            details: Some(Box::new(Details {
+                panic: Some(PanicDetails::new(payload)),
+                ..Details::default()
+            })),
         }
+    }
+
+    fn new(task: TaskRef, kind: Kind) -> JoinError {
+        let header = task.header();
+        let details = header.has_extras().then(|| {
+            let reason = match kind {
+                Kind::Cancelled => task.cancel_reason(),
+                _ => CancelReason::Requested,
+            };
+            Box::new(Details {
+                name: header.with_name(|name| name.map(Box::from)),
+                reason,
+                panic: None,
+            })
+        });
+        JoinError {
+            id: header.id,
+            spawned_at: header.spawned_at,
+            kind,
+            details,
+        }
+    }
+
+    fn panic(&self) -> Option<&PanicDetails> {
+        self.details.as_ref()?.panic.as_ref()
     }
 
     /// The id of the task.
     pub fn id(&self) -> TaskId {
-        self.inner.id
+        self.id
     }
 
     /// The task's name, if it was given one.
     pub fn name(&self) -> Option<&str> {
-        self.inner.name.as_deref()
+        self.details.as_ref()?.name.as_deref()
     }
 
     /// Where the task was spawned.
     pub fn spawned_at(&self) -> &'static Location<'static> {
-        self.inner.spawned_at
+        self.spawned_at
     }
 
     /// Whether the task was cancelled or aborted, or its loop closed, before it had a value.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.inner.cause, Cause::Cancelled { .. })
+        self.kind == Kind::Cancelled
     }
 
     /// Why the task was cancelled, if it was.
     pub fn reason(&self) -> Option<&CancelReason> {
-        match &self.inner.cause {
-            Cause::Cancelled { reason } => Some(reason),
-            _ => None,
-        }
+        static PLAIN: CancelReason = CancelReason::Requested;
+        let reason = self.details.as_ref().map_or(&PLAIN, |it| &it.reason);
+        self.is_cancelled().then_some(reason)
     }
 
     /// Whether a task awaited itself, which would never have ended.
     pub fn is_deadlock(&self) -> bool {
-        matches!(self.inner.cause, Cause::Deadlock)
+        self.kind == Kind::Deadlock
     }
 
     /// Whether the task is a child of a group that failed or panicked: the group has its error.
     pub fn is_failed(&self) -> bool {
-        matches!(self.inner.cause, Cause::Failed)
+        self.kind == Kind::Failed
     }
 
     /// Whether the task panicked.
     pub fn is_panic(&self) -> bool {
-        matches!(self.inner.cause, Cause::Panicked { .. })
+        self.kind == Kind::Panicked
     }
 
     /// The text of the task's panic, if that is why. A payload that is not text reads as
     /// `(a value that is not text)`.
     pub fn panic_message(&self) -> Option<&str> {
-        match &self.inner.cause {
-            Cause::Panicked { message, .. } => Some(message),
-            _ => None,
-        }
+        self.panic().map(|panic| &*panic.message)
     }
 
     /// The payload of the task's panic, fit for [`std::panic::resume_unwind`].
     ///
     /// # Errors
     /// The error itself, when the task did not panic.
-    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
-        match self.inner.cause {
-            Cause::Panicked { payload, .. } => {
-                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
-            }
-            _ => Err(self),
+    pub fn try_into_panic(mut self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
+        let panic = self.details.as_mut().and_then(|it| it.panic.take());
+        match panic.map(|panic| panic.payload.into_inner()) {
+            Some(payload) => Ok(payload.unwrap_or_else(PoisonError::into_inner)),
+            None => Err(self),
         }
     }
 
@@ -200,19 +207,22 @@ impl JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {} ", self.inner.id)?;
-        if let Some(name) = &self.inner.name {
+        write!(f, "task {} ", self.id)?;
+        if let Some(name) = self.name() {
             write!(f, "'{name}' ")?;
         }
-        write!(f, "spawned at {} ", self.inner.spawned_at)?;
-        match &self.inner.cause {
-            Cause::Cancelled { reason } if *reason == CancelReason::Requested => {
-                f.write_str("was cancelled")
+        write!(f, "spawned at {} ", self.spawned_at)?;
+        match self.kind {
+            Kind::Cancelled => match self.reason() {
+                None | Some(CancelReason::Requested) => f.write_str("was cancelled"),
+                Some(reason) => write!(f, "was cancelled: {reason}"),
+            },
+            Kind::Failed => f.write_str("failed, and its group has the error"),
+            Kind::Deadlock => f.write_str("was awaited by itself, and would never have ended"),
+            Kind::Panicked => {
+                let message = self.panic_message().unwrap_or_default();
+                write!(f, "panicked: {message}")
             }
-            Cause::Cancelled { reason } => write!(f, "was cancelled: {reason}"),
-            Cause::Failed => f.write_str("failed, and its group has the error"),
-            Cause::Deadlock => f.write_str("was awaited by itself, and would never have ended"),
-            Cause::Panicked { message, .. } => write!(f, "panicked: {message}"),
         }
     }
 }

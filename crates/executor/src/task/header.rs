@@ -11,13 +11,14 @@ use std::task::Context;
 use tulipa_base::{TaskId, budget, current, wait};
 
 use crate::biased_count::{BiasedCount, Release, Unqueued};
-use crate::cancel::{CancelReason, NodeIndex};
+use crate::cancel::{CancelReason, Limit, NodeIndex, Spot};
 use crate::context;
 use crate::core::{Core, CorePtr};
 use crate::inject::Message;
 use crate::report::{ExceptionKind, drop_quietly, panic_message};
 use crate::shim::Cell;
 use crate::task::cell::{Panic, Polled, VTable};
+use crate::task::join::pass_on_to;
 use crate::task::joiner::{Joiner, JoinerSlot};
 use crate::task::pool::free_elsewhere;
 use crate::task::waits::Waits;
@@ -64,11 +65,15 @@ impl Flags {
 
     /// A callback, which is no task: it is in no registry, and runs once, outside of any task.
     pub(crate) const CALLBACK: Flags = Flags(1 << 15);
+    /// The request that `CANCEL` or `DEFERRED` stand for has been delivered further in: it cannot be taken back.
+    pub(crate) const DELIVERED: Flags = Flags(1 << 17);
+    /// Requests are being forwarded, and this task has been asked.
+    pub(crate) const ASKED: Flags = Flags(1 << 18);
 
     /// Belongs to a task group, which sees to its end.
     pub(crate) const MEMBER: Flags = Flags(1 << 16);
 
-    const NAMES: [(Flags, &'static str); 17] = [
+    const NAMES: [(Flags, &'static str); 19] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -86,6 +91,8 @@ impl Flags {
         (Flags::CONTEXT, "CONTEXT"),
         (Flags::CALLBACK, "CALLBACK"),
         (Flags::MEMBER, "MEMBER"),
+        (Flags::DELIVERED, "DELIVERED"),
+        (Flags::ASKED, "ASKED"),
     ];
 
     #[inline]
@@ -178,6 +185,10 @@ pub(crate) struct Extras {
     pub(crate) reason: Option<CancelReason>,
     /// Values of context variables; empty once the task is complete.
     pub(crate) context: context::Context,
+    /// The number of the last request that was forwarded from here, if it went to catch points as well; or zero.
+    pub(crate) forwarded: u64,
+    /// The number of the last request that was deferred at the root; or zero.
+    pub(crate) deferred: u64,
 }
 
 impl Header {
@@ -217,11 +228,35 @@ impl Header {
         }
     }
 
+    /// Whether there may be a name, a reason or a context.
+    #[inline]
+    pub(crate) fn has_extras(&self) -> bool {
+        let extras = self.extras.take();
+        let has_extras = extras.is_some();
+        self.extras.set(extras);
+        has_extras
+    }
+
+    /// Calls `f`, which runs nobody else's code, with what few tasks have, if this one has any.
+    #[inline]
+    pub(crate) fn with_present_extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> Option<R> {
+        self.look_at_extras(|extras| extras.map(f))
+    }
+
+    /// Calls `f`, which runs nobody else's code, with what few tasks have.
+    #[inline]
+    pub(crate) fn look_at_extras<R>(&self, f: impl FnOnce(Option<&mut Extras>) -> R) -> R {
+        let mut extras = self.extras.take();
+        let result = f(extras.as_deref_mut());
+        self.extras.set(extras);
+        result
+    }
+
     /// Calls `f` with the task's name, if it has one.
     pub(crate) fn with_name<R>(&self, f: impl FnOnce(Option<&str>) -> R) -> R {
         // `f` may be anyone's code, an exception handler, which may look at this task.
-        let name = self.with_extras(|extras| extras.name.clone());
-        f(name.as_deref())
+        let name = self.with_present_extras(|extras| extras.name.clone());
+        f(name.flatten().as_deref())
     }
 
     /// Calls `f`, which runs nobody else's code, with what few tasks have. A task that has none gets an
@@ -266,7 +301,10 @@ impl Extras {
     }
 
     fn is_empty(&self) -> bool {
-        self.name.is_none() && self.reason.is_none() && self.context.is_empty()
+        self.name.is_none()
+            && self.reason.is_none()
+            && self.context.is_empty()
+            && (self.forwarded, self.deferred) == (0, 0)
     }
 }
 
@@ -315,9 +353,13 @@ impl TaskRef {
     fn inherit_from(self, parent: TaskRef) {
         let (header, flags) = (self.header(), parent.header().flags.get());
         if flags.has(Flags::CONTEXT) {
-            let context = parent.header().with_extras(|extras| extras.context.clone());
+            let context = parent
+                .header()
+                .with_present_extras(|extras| extras.context.clone());
+            let mut extras = header.extras.take().unwrap_or_default();
+            extras.context = context.unwrap_or_default();
             header.set(Flags::CONTEXT);
-            header.with_extras(|extras| extras.context = context);
+            header.extras.set(Some(extras));
         }
         if flags.has(Flags::CALLBACK) {
             header.parent_distance.set(0);
@@ -376,13 +418,22 @@ impl TaskRef {
         };
         if let Polled::Pending = polled {
             header.clear(Flags::RUNNING);
-            header.waits.keep_noted();
+            if header.waits.is_stale() {
+                self.keep_noted();
+            }
             header.since_ms.set(core.coarse_ms());
         } else if let Polled::Panicked = polled {
             self.complete_panicked();
         } else if !self.complete_plain(core) {
             self.complete(Flags::VALUE);
         }
+    }
+
+    /// Takes note of what the last poll said it waits for. Out of line, and of the task, so that the usual poll
+    /// computes nothing for it.
+    #[inline(never)]
+    fn keep_noted(self) {
+        self.header().waits.keep_noted();
     }
 
     /// Polls a new task that was never scheduled.
@@ -413,8 +464,12 @@ impl TaskRef {
         let header = self.header();
         header.set(Flags::RUNNING);
         let before = current::set_task_id(Some(header.id));
-        let core = header.core;
+        // Counted: the block may be the last that keeps it.
+        let core = header.core.counted();
         let running = core.get().running.replace(Some(self));
+        // Destructors that poll something do so at this task's root.
+        let spot = core.get().spot.replace(Spot::ROOT);
+        let limit = core.get().limit.replace(Limit::NONE);
         // SAFETY: not `COMPLETE`, so the stage holds the future (invariant 3), and nobody is
         // polling it. `complete` says at once that it is gone.
         let dropped = unsafe { (header.vtable.drop_future)(self) };
@@ -423,12 +478,15 @@ impl TaskRef {
         }
         self.complete(Flags::CANCELLED);
         core.get().running.set(running);
+        core.get().spot.set(spot);
+        core.get().limit.set(limit);
         current::set_task_id(before);
     }
 
     /// Completes a task that is neither running nor complete as cancelled, and leaks its future.
     pub(crate) fn leak_unfinished(self) {
         self.header().set(Flags::RUNNING);
+        self.acquire_local(); // For ever: what was pinned in the block stays in place.
         self.complete(Flags::CANCELLED);
     }
 
@@ -510,11 +568,21 @@ impl TaskRef {
     #[cold]
     fn complete_unusual(self) {
         let header = self.header();
+        // A request that was not delivered before the task's last step wins over its value. A panic is
+        // never hidden. That is settled before anyone's code can ask for the outcome.
+        let flags = header.flags.get();
+        let loses_value = flags.has(Flags::CANCEL) && flags.has(Flags::VALUE);
+        if loses_value {
+            header
+                .flags
+                .set(flags.exchange(Flags::VALUE, Flags::CANCELLED));
+        }
         // A scoped task has left its scope with its future.
         if !header.flags.get().has(Flags::SCOPED) {
             header.core.get().tasks.remove(self);
         }
-        if header.flags.get().has(Flags::AWAITED) {
+        let is_awaited = header.flags.get().has(Flags::AWAITED);
+        if is_awaited {
             self.unlink_awaited();
         }
         if header.scopes.get().is_some() {
@@ -523,23 +591,35 @@ impl TaskRef {
         if header.flags.get().has(Flags::CONTEXT) {
             self.drop_context();
         }
-        // A request that was not delivered before the task's last step wins over its value. A panic is
-        // never hidden.
-        if header.flags.get().has(Flags::CANCEL) && header.flags.get().has(Flags::VALUE) {
-            // SAFETY: by invariant 3 the stage holds the value. It is marked as gone at once.
-            let dropped = unsafe { (header.vtable.drop_value)(self) };
-            header.clear(Flags::VALUE);
-            header.set(Flags::CANCELLED);
-            if let Err(payload) = dropped {
+        if loses_value {
+            // SAFETY: the stage holds the value, and since no flag says so any more nobody else takes it.
+            if let Err(payload) = unsafe { (header.vtable.drop_value)(self) } {
                 self.report(ExceptionKind::DestructorPanicked, payload);
             }
+        }
+        if is_awaited && header.flags.get().has(Flags::FORWARDED) {
+            self.answer_joiner();
+        }
+    }
+
+    /// The request to cancel the joiner, which is a task, was forwarded to this one. If this one has ended as
+    /// cancelled it goes on in the other; which need not look at the handle any more.
+    #[cold]
+    fn answer_joiner(self) {
+        let header = self.header();
+        let is_cancelled = header.flags.get().has(Flags::CANCELLED);
+        let waiter = header.joiner.task().filter(|_| is_cancelled);
+        if !waiter.is_some_and(pass_on_to) {
+            header.clear(Flags::FORWARDED);
         }
     }
 
     /// Drops the values of context variables, which are anyone's.
     #[cold]
     fn drop_context(self) {
-        let context = self.replace_context(context::Context::empty());
+        let header = self.header();
+        header.clear(Flags::CONTEXT);
+        let context = header.with_present_extras(|extras| mem::take(&mut extras.context));
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
             self.report(ExceptionKind::DestructorPanicked, payload);
         }

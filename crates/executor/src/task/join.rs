@@ -51,9 +51,38 @@ pub struct JoinHandle<T> {
     // Dropped first: what is ended is the wait, then the claim on the task.
     /// Where requests to cancel whoever awaits this are forwarded from, unless it is a task directly: then
     /// that task's list of awaited tasks has it.
-    place: Option<Box<Place>>,
+    tie: Option<Box<Tie>>,
     task: Claim,
     _result: PhantomData<(Rc<()>, T)>,
+}
+
+/// A node of the waiting task's tree, by which requests are forwarded to the awaited task. What was forwarded, and
+/// has not led to a value or a panic, goes on outwards when the wait ends.
+struct Tie {
+    place: Place,
+    /// Valid as long as the handle, which has both.
+    task: TaskRef,
+}
+
+impl Tie {
+    fn new(task: TaskRef) -> Tie {
+        Tie {
+            place: Place::new(),
+            task,
+        }
+    }
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        let flags = self.task.header().flags.get();
+        let is_answered = flags.has(Flags::VALUE.with(Flags::PANICKED));
+        self.place.close(if is_answered {
+            End::Answered
+        } else {
+            End::PassOn
+        });
+    }
 }
 
 /// What a handle has of its task, whatever that yields: the pointer is valid while the `HANDLE` flag is set,
@@ -75,7 +104,7 @@ impl<T> JoinHandle<T> {
     /// - No other handle is made for it.
     pub(crate) unsafe fn new(task: TaskRef) -> JoinHandle<T> {
         JoinHandle {
-            place: None,
+            tie: None,
             task: Claim(task),
             _result: PhantomData,
         }
@@ -259,10 +288,10 @@ impl<T> Future for JoinHandle<T> {
         // What is usual comes first; the rest asks everything again.
         const LOOKED_AT: Flags = Flags::VALUE.with(Flags::TAKEN).with(Flags::FORWARDED);
         let flags = self.task.header().flags.get();
-        if flags.only(LOOKED_AT) == Flags::VALUE && self.place.is_none() {
+        if flags.only(LOOKED_AT) == Flags::VALUE && self.tie.is_none() {
             return Poll::Ready(self.take());
         }
-        if self.place.is_none() && self.task.wait_directly(cx) {
+        if self.tie.is_none() && self.task.wait_directly(cx) {
             return Poll::Pending;
         }
         self.poll_unusual(cx)
@@ -304,8 +333,8 @@ impl<T> JoinHandle<T> {
     fn poll_unusual(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let header = self.task.header();
         if self.is_finished() {
-            if (self.place.is_some() || header.flags.get().has(Flags::FORWARDED))
-                && self.passes_request_on()
+            if (self.tie.is_some() || header.flags.get().has(Flags::FORWARDED))
+                && self.has_passed_request_on()
             {
                 wait::note(Label::new(wait::Kind::Cancelled, 0));
                 return Poll::Pending;
@@ -327,10 +356,20 @@ impl<T> JoinHandle<T> {
         if waiter == *self.task {
             return Poll::Ready(Err(JoinError::deadlock(*self.task)));
         }
+        if waiter.header().waits.first_awaited().is_some() && awaits_many(waiter) {
+            return match self.wait_elsewhere(cx, Edge::Forwards) {
+                Poll::Ready(()) => Poll::Ready(self.take()),
+                Poll::Pending => Poll::Pending,
+            };
+        }
         self.leave();
         drop_joiner(header.joiner.take());
+        // Dropping a waker may be anyone's code, which may have ended the task.
+        if self.is_finished() {
+            return Poll::Ready(self.take());
+        }
         waiter.acquire_local();
-        header.joiner.put_task(waiter);
+        drop_joiner(header.joiner.replace_with_task(waiter));
         self.task.link_awaited(waiter);
         if waiter.header().flags.get().has(Flags::CANCEL) {
             forward_at_once(waiter);
@@ -357,11 +396,24 @@ fn directly_polling(core: CorePtr, cx: &Context<'_>) -> Option<TaskRef> {
     is_direct.then_some(waiter)
 }
 
+/// Tasks that one task awaits in its list, at most: leaving the list takes as many steps. With some fewer, a
+/// hand-written join of a few handles would pay for nodes in the tree; the list is also what a dump shows.
+const AWAITED_IN_LIST: usize = 16;
+
+/// Whether a task's list of those it awaits is full: further handles are tied to it by nodes of its tree.
+#[cold]
+fn awaits_many(waiter: TaskRef) -> bool {
+    let first = waiter.header().waits.first_awaited();
+    std::iter::successors(first, |task| task.header().next_awaited.get())
+        .nth(AWAITED_IN_LIST - 1)
+        .is_some()
+}
+
 /// The task was asked to end before it began to wait here: the request goes to whom it awaits.
 #[cold]
 fn forward_at_once(waiter: TaskRef) {
     if let Some(tree) = waiter.header().core.get().tree() {
-        waiter.header().clear(Flags::CANCEL);
+        waiter.header().clear(Flags::CANCEL.with(Flags::DELIVERED));
         tree.deliver_to_root(waiter, waiter.cancel_reason());
     }
 }
@@ -392,11 +444,11 @@ impl<T> JoinHandle<T> {
         }
         match edge {
             Edge::Forwards => {
-                let task = Task::new(*self.task);
-                let place = self.place.get_or_insert_default();
-                place.settle(Kind::Forward(task), cx);
+                let task = *self.task;
+                let tie = self.tie.get_or_insert_with(|| Box::new(Tie::new(task)));
+                tie.place.settle(Kind::Forward(Task::new(task)), cx);
             }
-            Edge::Shielded => self.place = None,
+            Edge::Shielded => self.tie = None,
         }
         let waiter = waker::task_of(cx.waker()).filter(|it| it.header().core == header.core);
         match waiter {
@@ -427,38 +479,40 @@ impl<T> JoinHandle<T> {
     }
 
     /// The task has ended. If it did because the request to cancel the waiting one was forwarded to it, that
-    /// request goes on outwards from here.
+    /// request goes on outwards from here, and so does one that came after the end: it wins over the result.
     #[cold]
-    fn passes_request_on(&mut self) -> bool {
+    fn has_passed_request_on(&mut self) -> bool {
         let header = self.task.header();
-        let flags = header.flags.get();
-        header.clear(Flags::FORWARDED);
-        let is_cancelled = flags.has(Flags::CANCELLED);
-        if let Some(mut place) = self.place.take() {
-            let passes = is_cancelled && place.is_holding();
-            place.close(if passes { End::PassOn } else { End::Consumed });
-            return passes;
+        if let Some(tie) = self.tie.take() {
+            let is_cancelled = header.flags.get().has(Flags::CANCELLED);
+            return tie.place.is_hit() || is_cancelled && tie.place.is_holding();
         }
+        // It went on when the task ended: is this the task that is about to end because of that?
         let waiter = core::current().and_then(|core| core.get().running_task());
-        match waiter {
-            Some(waiter) if is_cancelled && flags.has(Flags::FORWARDED) => pass_on_to(waiter),
-            _ => false,
+        let is_ending = waiter.is_some_and(|waiter| {
+            let flags = waiter.header().flags.get();
+            flags.has(Flags::CANCEL.with(Flags::DEFERRED))
+        });
+        if !is_ending {
+            header.clear(Flags::FORWARDED);
         }
+        is_ending
     }
 
     /// Ends what ties the task to whoever polled this last.
     fn leave(&mut self) {
-        self.place = None;
+        self.tie = None;
+        const IN_LIST: Flags = Flags::AWAITED.with(Flags::FORWARDED);
         let flags = self.task.header().flags.get();
-        if flags.has(Flags::AWAITED.with(Flags::FORWARDED)) {
+        if flags.has(IN_LIST) && !flags.has(Flags::COMPLETE) {
             self.task.leave_list();
         }
     }
 }
 
 impl Claim {
-    /// Takes the task out of the list of those that its joiner awaits. A request that was forwarded, and has
-    /// not led to anything, goes to the joiner itself.
+    /// Takes the task, which is unfinished, out of the list of those that its joiner awaits. A request that was
+    /// forwarded goes to the joiner itself.
     #[cold]
     fn leave_list(&self) {
         let header = self.header();
@@ -469,7 +523,6 @@ impl Claim {
         }
         header.clear(Flags::FORWARDED);
         if flags.has(Flags::FORWARDED)
-            && !flags.has(Flags::VALUE.with(Flags::PANICKED))
             && let Some(waiter) = waiter
         {
             pass_on_to(waiter.task_ref());
@@ -478,14 +531,14 @@ impl Claim {
 }
 
 /// Sends the request that a task was asked with on to its root, unless it was taken back.
-fn pass_on_to(waiter: TaskRef) -> bool {
+pub(crate) fn pass_on_to(waiter: TaskRef) -> bool {
     let header = waiter.header();
     if header.cancels.get() == 0 || header.flags.get().has(Flags::COMPLETE) {
         return false;
     }
     match header.core.get().tree() {
         Some(tree) => {
-            tree.arrive_at_root(waiter);
+            tree.come_back(waiter);
             true
         }
         None => false,
@@ -516,7 +569,8 @@ impl Claim {
     fn drop_untaken(&self) {
         let header = self.header();
         let in_list = Flags::AWAITED.with(Flags::FORWARDED);
-        if header.flags.get().has(in_list) {
+        let flags = header.flags.get();
+        if flags.has(in_list) && !flags.has(Flags::COMPLETE) {
             self.leave_list();
         }
         if header.flags.get().has(Flags::COMPLETE) {

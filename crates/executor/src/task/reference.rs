@@ -218,7 +218,9 @@ impl TaskRef {
         let left = header.cancels.get().saturating_sub(1);
         header.cancels.set(left);
         if left == 0 {
-            header.clear(Flags::CANCEL.with(Flags::DEFERRED));
+            if !header.flags.get().has(Flags::DELIVERED) {
+                header.clear(Flags::CANCEL.with(Flags::DEFERRED));
+            }
             if header.scopes.get().is_some()
                 && let Some(tree) = header.core.get().tree()
             {
@@ -230,12 +232,17 @@ impl TaskRef {
 
     /// Why the task was asked to end, as far as is known.
     pub(crate) fn cancel_reason(self) -> CancelReason {
-        let reason = self.header().with_extras(|extras| extras.reason.clone());
-        reason.unwrap_or_default()
+        let reason = self
+            .header()
+            .with_present_extras(|extras| extras.reason.clone());
+        reason.flatten().unwrap_or_default()
     }
 
     pub(crate) fn set_cancel_reason(self, reason: CancelReason) {
         let is_plain = reason == CancelReason::Requested;
+        if is_plain && !self.header().has_extras() {
+            return;
+        }
         self.header().with_extras(|extras| {
             extras.reason = (!is_plain).then_some(reason);
         });

@@ -18,7 +18,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::marker::PhantomData;
+use std::marker::{PhantomData, PhantomPinned};
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -26,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::core::CorePtr;
 use crate::ready_queue::ReadyQueue;
+use crate::report::{ExceptionKind, contain};
 use crate::task::cell;
 use crate::task::header::{Extras, Flags, TaskRef};
 use crate::task::join::JoinHandle;
@@ -44,6 +45,8 @@ struct Inner {
     ready: ReadyQueue,
     members: Registry,
     owner: RefCell<Option<Waker>>,
+    /// The loop of the tasks.
+    core: Cell<Option<CorePtr>>,
     /// The owner has been woken since it last ran the tasks.
     is_notified: Cell<bool>,
     /// It is in the loop's list.
@@ -90,6 +93,7 @@ impl<'env> ScopeQueue<'env> {
                 ready: ReadyQueue::new(),
                 members: Registry::new(),
                 owner: RefCell::new(None),
+                core: Cell::new(None),
                 is_notified: Cell::new(false),
                 is_listed: Cell::new(false),
             }),
@@ -109,10 +113,13 @@ impl<'env> ScopeQueue<'env> {
         F: Future + 'env,
         F::Output: 'env,
     {
+        self.check_loop(core);
+        self.inner.core.set(Some(core));
         let scoped = Scoped {
             inner: Rc::clone(&self.inner),
             core,
             future: Some(future),
+            _pinned: PhantomPinned,
         };
         let task = cell::allocate(core, scoped, location, extras);
         task.header().set(Flags::SCOPED);
@@ -141,19 +148,21 @@ impl<'env> ScopeQueue<'env> {
 
     /// Runs the tasks that are ready, each once. Says whether others have become ready meanwhile.
     pub(crate) fn run(&self, core: CorePtr) -> bool {
+        self.check_loop(core);
         self.inner.is_notified.set(false);
-        let snapshot = self.inner.ready.len();
-        if snapshot == 0 {
+        if self.inner.ready.is_empty() {
             return false;
         }
         let _surroundings = Surroundings::put_aside(core);
-        for _ in 0..snapshot {
-            match self.inner.ready.pop_front() {
-                Some(task) => task.run(core.get()),
-                None => break,
-            }
-        }
+        self.inner.ready.run_snapshot(|task| task.run(core.get()));
         !self.inner.ready.is_empty()
+    }
+
+    fn check_loop(&self, core: CorePtr) {
+        assert!(
+            self.inner.core.get().is_none_or(|it| it == core),
+            "a scope is used in another event loop than the one that its children were spawned in"
+        );
     }
 
     /// Drops the tasks, oldest first, and those that their destructors spawn.
@@ -182,17 +191,36 @@ pin_project! {
         core: CorePtr,
         #[pin]
         future: Option<F>,
+        // The pointer at the front is read while the future is polled.
+        #[pin]
+        _pinned: PhantomPinned,
     }
 
     impl<F> PinnedDrop for Scoped<F> {
-        /// The future goes first: its destructors may wake the task, which uses the queue.
+        /// The future goes first: its destructors may wake the task, which uses the queue. The task leaves the
+        /// scope also when one of them panics: its block will be freed.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
+            let _leaves = Leaves {
+                members: &this.inner.members,
+                // A future in a block is only ever dropped as the running task's.
+                task: this.core.get().running.get(),
+            };
             this.future.set(None);
-            // A future in a block is only ever dropped as the running task's.
-            if let Some(task) = this.core.get().running.get() {
-                this.inner.members.remove(task);
-            }
+        }
+    }
+}
+
+/// A task that leaves its scope when this is dropped.
+struct Leaves<'a> {
+    members: &'a Registry,
+    task: Option<TaskRef>,
+}
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task {
+            self.members.remove(task);
         }
     }
 }
@@ -220,7 +248,7 @@ impl TaskRef {
             // It is moved, not cloned: cloning may be anyone's code. The owner leaves another one.
             let owner = inner.owner.take();
             if let Some(owner) = owner {
-                owner.wake();
+                contain(ExceptionKind::WakerPanicked, || owner.wake());
             }
         }
     }
