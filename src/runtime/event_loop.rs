@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tulipa_base::Instant;
+use tulipa_executor::dump::Dump;
+use tulipa_executor::metrics::Metrics;
 use tulipa_executor::report::ExceptionKind;
 use tulipa_executor::shutdown::ShutdownReport;
 use tulipa_executor::{
@@ -352,6 +354,16 @@ impl EventLoop {
     /// The name of the reactor's backend.
     pub fn reactor_name(&self) -> &'static str {
         self.driver.reactor_name()
+    }
+
+    /// Numbers about this loop. Inside of a run there is [`metrics`](crate::runtime::metrics).
+    pub fn metrics(&self) -> Metrics {
+        self.open().metrics()
+    }
+
+    /// Looks at all unfinished tasks of this loop. Inside of a run there is [`task::dump`](crate::task::dump).
+    pub fn dump(&self) -> Dump {
+        self.open().dump()
     }
 
     // ---- inside another event loop ----

@@ -79,6 +79,31 @@ fn in_debug_mode_slow_polls_are_reported_with_the_task_and_the_time() {
     assert!(durations.borrow().iter().all(Option::is_some));
 }
 
+/// §21 slow callbacks, in asyncio's sense of the word.
+#[test]
+fn slow_callbacks_are_reported_with_where_they_were_registered() {
+    let (builder, told) = listening();
+    let mut runner = builder
+        .debug(true)
+        .slow_callback_duration(Duration::MAX)
+        .build()
+        .unwrap();
+    runner.run(async {
+        yield_now().await;
+        drop(tulipa::runtime::call_soon(|| {
+            set_slow_callback_duration(Duration::ZERO);
+        }));
+        yield_now().await;
+        set_slow_callback_duration(Duration::MAX);
+    });
+    let told = told.take();
+    assert_eq!(told.len(), 1);
+    let (kind, name, report) = &told[0];
+    assert_eq!((*kind, name), (ExceptionKind::SlowPoll, &None));
+    let words = "callback registered at tests/api/debug_mode.rs:";
+    assert!(report.starts_with(words), "{report}");
+}
+
 /// §21: a run-time toggle, from the next turn on.
 #[test]
 fn switched_off_nothing_is_measured_and_switched_on_it_is() {
@@ -104,7 +129,8 @@ fn switched_off_nothing_is_measured_and_switched_on_it_is() {
 fn tasks_that_a_closing_loop_drops_are_reported_unless_they_were_asked_to_end() {
     let (builder, told) = listening();
     let mut runner = builder.debug(true).start_paused(true).build().unwrap();
-    let kept = runner.run(async {
+    let mut kept = None;
+    runner.run(async {
         let sleeper = Builder::new()
             .name("sleeper")
             .spawn(sleep(Duration::from_secs(5)));
@@ -118,7 +144,7 @@ fn tasks_that_a_closing_loop_drops_are_reported_unless_they_were_asked_to_end() 
         turns(2).await;
         tulipa::task::all()[3].abort();
         drop(Builder::new().name("fresh").spawn(pending::<()>()));
-        sleeper
+        kept = Some(sleeper);
     });
     assert!(told.borrow().is_empty());
     drop(runner);
@@ -246,12 +272,12 @@ fn under_shutdown_a_panic_in_the_last_turn_or_between_runs_is_not_lost() {
         yield_now().await; // It runs behind this poll, and this future completes before it is looked for.
     });
     assert!(error.is_err());
-    let handle = runner.run(async {
-        let handle = spawn(async { panic!("kept") });
+    let mut kept = None;
+    runner.run(async {
+        kept = Some(spawn(async { panic!("kept") }));
         turns(2).await;
-        handle
     });
-    drop(handle);
+    drop(kept);
     let polled = Rc::new(RefCell::new(false));
     let seen = polled.clone();
     let error = runner.try_run(async move { *seen.borrow_mut() = true });
@@ -259,6 +285,42 @@ fn under_shutdown_a_panic_in_the_last_turn_or_between_runs_is_not_lost() {
     assert!(!*polled.borrow());
     assert_eq!(told.take().len(), 2);
     assert_eq!(runner.run(async { 1 }), 1);
+}
+
+/// Clean-up that panics does not keep the loop from ending the other tasks.
+#[test]
+fn under_shutdown_panics_of_a_closing_loop_are_only_reported() {
+    let (builder, told) = listening();
+    let mut runner = builder.on_unhandled(PanicPolicy::Shutdown).build().unwrap();
+    runner.run(async {
+        for _ in 0..2 {
+            let cleanup = async { panic!("in clean-up") };
+            drop(spawn(tulipa::finally(pending::<()>(), cleanup)));
+        }
+        yield_now().await;
+    });
+    let report = runner.close();
+    assert_eq!((report.cancelled, report.failed), (2, 2));
+    assert!(report.is_clean());
+    assert_eq!(told.take().len(), 2);
+}
+
+/// A callback's panic is nobody else's either.
+#[test]
+fn under_shutdown_a_panic_in_a_callback_ends_the_run() {
+    let (builder, told) = listening();
+    let mut runner = builder.on_unhandled(PanicPolicy::Shutdown).build().unwrap();
+    let error = runner.try_run(async {
+        drop(tulipa::runtime::call_soon(|| panic!("boom")));
+        pending::<()>().await;
+    });
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .contains("callback registered at")
+    );
+    assert_eq!(told.take()[0].0, ExceptionKind::CallbackPanicked);
 }
 
 #[test]

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use tulipa::cancel::{CancelScope, CancelToken, catch_cancel, finally};
 use tulipa::net::{TcpListener, TcpStream};
+use tulipa::runtime::Promise;
 use tulipa::task::{
-    Builder, Delivery, Dump, JoinHandle, TaskId, TaskInfo, TaskState, WaitsFor, call_graph, dump,
+    Builder, Delivery, Dump, GroupError, JoinHandle, JoinSet, TaskId, TaskInfo, TaskState,
+    WaitsFor, call_graph, dump, gather, join_all, scope, task_group,
 };
 use tulipa::{shield, sleep, spawn, timeout, yield_now};
 
@@ -330,6 +332,8 @@ async fn a_task_tells_how_far_a_request_to_end_has_come() {
     );
     token.cancel();
     drop(shield(waiting).await);
+    catching.abort(); // It has swallowed its request,
+    shielding.abort(); // and this one never gets to see it.
 }
 
 /// Two tasks, each of which awaits the other.
@@ -537,6 +541,137 @@ async fn a_call_graph_of_a_circle_ends() {
     assert_eq!(seen(&graph.awaits), [(other, false), (one, true)]);
     assert_eq!(seen(&graph.awaited_by), [(other, false), (one, true)]);
     assert!(graph.to_string().contains("see above"));
+}
+
+/// §21 awaited-by edges: groups, scopes, sets and lists tell how many are left.
+#[tulipa::test(start_paused = true)]
+async fn who_waits_for_children_tells_how_many_and_scoped_ones_are_in_the_tree() {
+    let group = spawn(async {
+        let done: Result<(), GroupError<()>> = task_group(async |group| {
+            for _ in 0..2 {
+                drop(group.spawn(async {
+                    sleep(9 * SECOND).await;
+                    Ok(())
+                }));
+            }
+            sleep(SECOND).await;
+            Ok(())
+        })
+        .await;
+        drop(done);
+    });
+    let borrowed = 5 * SECOND;
+    let scoping = spawn(async move {
+        scope(async |scope| {
+            drop(scope.spawn(async { sleep(borrowed).await }));
+            drop(scope.spawn(async { pending::<()>().await }));
+        })
+        .await
+    });
+    let set = spawn(async {
+        let mut set = JoinSet::new();
+        let _ = set.spawn(pending::<()>());
+        let _ = set.spawn(pending::<()>());
+        set.join_next().await
+    });
+    let many = spawn(join_all((0..100).map(|_| pending::<()>())));
+    let gathered = spawn(gather([spawn(pending::<()>())]));
+    turns(3).await;
+
+    // The body of the group says more than the group.
+    assert_eq!(waits(group.id()), "a timer in 1s and more");
+    assert_eq!(waits(scoping.id()), "2 children");
+    assert_eq!(waits(set.id()), "2 children");
+    assert_eq!(waits(many.id()), "100 children");
+    assert_eq!(waits(gathered.id()), "1 child");
+    let seen = dump();
+    let is_scoped = |task: &&TaskInfo| task.parent == Some(scoping.id());
+    let scoped: Vec<_> = seen.tasks.iter().filter(is_scoped).collect();
+    assert_eq!(scoped.len(), 2);
+    assert_eq!(scoped[0].waits_for[0].to_string(), "a timer in 5s");
+    assert!(scoped[1].waits_for.is_empty());
+    assert!(seen.tasks.is_sorted_by_key(|task| task.id));
+
+    sleep(2 * SECOND).await;
+    assert_eq!(waits(group.id()), "2 children");
+    // A child of a scope was run inside of its owner, whose label is its own.
+    sleep(4 * SECOND).await;
+    assert_eq!(waits(scoping.id()), "1 child");
+    scoping.abort();
+    turns(2).await;
+    let seen = dump();
+    assert!(
+        !seen
+            .tasks
+            .iter()
+            .any(|task| task.parent == Some(scoping.id()))
+    );
+}
+
+#[tulipa::test(start_paused = true)]
+async fn tasks_of_a_scope_that_is_gone_are_not_shown() {
+    for _ in 0..100 {
+        scope(async |scope| drop(scope.spawn(async { yield_now().await }))).await;
+    }
+    assert_eq!(dump().tasks.len(), 1);
+}
+
+/// §21: promises, and work on other threads.
+#[tulipa::test]
+async fn who_waits_for_a_value_or_a_thread_tells() {
+    let promise = Promise::<u8>::new();
+    let waiting = spawn(promise.clone());
+    let (send, receive) = std::sync::mpsc::channel::<()>();
+    let blocking = spawn(async move {
+        tulipa::spawn_blocking(move || receive.recv())
+            .await
+            .unwrap()
+    });
+    turns(2).await;
+    assert_eq!(waits(waiting.id()), "a promise");
+    assert_eq!(waits(blocking.id()), "work on another thread");
+    send.send(()).unwrap();
+    assert!(blocking.await.unwrap().is_ok());
+    drop(promise);
+}
+
+/// Callbacks are no tasks.
+#[tulipa::test(start_paused = true)]
+async fn callbacks_are_not_in_a_dump_and_are_nobodys_parents() {
+    let task = Rc::new(RefCell::new(None));
+    let place = task.clone();
+    drop(tulipa::runtime::call_later(9 * SECOND, || {}));
+    drop(tulipa::runtime::call_soon(move || {
+        *place.borrow_mut() = Some(spawn(pending::<()>()));
+    }));
+    turns(3).await;
+    let seen = dump();
+    assert_eq!(seen.tasks.len(), 2);
+    let task = task.take().unwrap();
+    assert_eq!(seen.task(task.id()).unwrap().parent, None);
+}
+
+/// §21 from outside of a run, with the loop's time.
+#[test]
+fn a_loop_that_does_not_run_can_be_looked_at() {
+    let event_loop = tulipa::runtime::EventLoop::builder()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let mut task = None;
+    event_loop.block_on(async {
+        task = Some(spawn(sleep(60 * SECOND)));
+        sleep(20 * SECOND).await;
+    });
+    let task = task.unwrap();
+    let seen = event_loop.dump();
+    assert_eq!(seen.tasks.len(), 1);
+    let expected = [WaitsFor::Timer {
+        left: Some(40 * SECOND),
+    }];
+    assert_eq!(seen.task(task.id()).unwrap().waits_for, expected);
+    assert_eq!(event_loop.metrics().timers, 1);
+    assert!(dump().tasks.is_empty());
 }
 
 /// §21 `--json`: the same as data.

@@ -38,7 +38,7 @@ use crate::metrics::Counters;
 use crate::ready_queue::ReadyQueue;
 use crate::report::{self, ExceptionContext, ExceptionHandler, ExceptionKind, Tell};
 use crate::shim::Cell;
-use crate::task::{Flags, Pool, Registry, Task, TaskRef};
+use crate::task::{Flags, Pool, Registry, ScopedTasks, Task, TaskRef};
 use crate::timer::Timers;
 use crate::unhandled::{Follow, Unhandled};
 
@@ -46,6 +46,8 @@ pub(crate) struct Core {
     owner: ThreadId,
     pub(crate) ready: ReadyQueue,
     pub(crate) tasks: Registry,
+    /// Those that run inside of others, for those who look.
+    pub(crate) scoped: ScopedTasks,
     pub(crate) timers: Timers,
     pub(crate) pool: Pool,
     /// The task or callback whose code is running. Set only while it is on the stack.
@@ -104,6 +106,7 @@ impl Core {
             owner: ThreadId::current_or_new(),
             ready: ReadyQueue::new(),
             tasks: Registry::new(),
+            scoped: ScopedTasks::new(),
             timers,
             pool: Pool::new(),
             running: Cell::new(None),
@@ -333,6 +336,7 @@ impl Core {
         }
         self.empty_ready_queue();
         self.pool.close();
+        self.scoped.clear();
         // From here on nothing finds a place in the loop: no scope, no context.
         if let Some(tree) = self.tree.take() {
             tree.close();

@@ -196,9 +196,6 @@ impl<P: Park> Executor<P> {
                 Poll::Pending => unreachable!("the root task is finished"),
             }
         };
-        if outcome.is_ok() {
-            self.ensure_no_panic()?;
-        }
         match outcome {
             Ok(()) => Ok(state
                 .output
@@ -231,6 +228,7 @@ impl<P: Park> Executor<P> {
         let _idle = Idle(self.core);
         let core = self.core.get();
         let panics_before = core.panics.get();
+        core.unhandled.only_report(); // There is no run to end any more.
         let is_over = Rc::new(Cell::new(false));
         let timer = callback::call_at_on(
             self.core,
@@ -453,6 +451,10 @@ impl<P: Park> Executor<P> {
             // Who has asked to stop meanwhile has got what it asked for.
             None => {
                 core.take_stop();
+                // A panic of the main future itself is for whoever has called `run`.
+                if !flags.get().has(Flags::PANICKED) {
+                    self.ensure_no_panic()?;
+                }
                 Ok(Ended::Done)
             }
             Some(Interrupt::End) if core.take_stop() => Ok(Ended::Stopped),
@@ -495,6 +497,7 @@ impl<P: Park> Executor<P> {
     /// Stages 1 to 4 of a turn, unless the one before was to be the last.
     #[inline(never)]
     fn look_outside(&self) -> Result<(), Interrupt> {
+        self.ensure_no_panic().map_err(Interrupt::Failure)?;
         let limit = match self.single.get() {
             Single::No if self.core.get().is_stopping() => return Err(Interrupt::End),
             Single::No => Limit::Budget,
@@ -542,7 +545,6 @@ impl<P: Park> Executor<P> {
         current::set_task_id(None);
         budget::end();
         wait::clear();
-        self.ensure_no_panic()?;
 
         // 1. Take what other threads sent.
         if core.inject.is_pending() {

@@ -14,13 +14,14 @@ use crate::shim::Cell;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Unfinished tasks.
+    /// Unfinished tasks of the loop. Those of a [scope](crate::group::scope) run inside of the task that has opened it, and are not
+    /// counted.
     pub tasks: usize,
-    /// Tasks that were ever spawned, the main futures of runs included.
+    /// Tasks that were ever spawned, the main futures of runs and the tasks of scopes included.
     pub spawned: u64,
-    /// Tasks in the ready queue.
+    /// Tasks and callbacks in the ready queue.
     pub ready: usize,
-    /// Polls of tasks, up to the turn that runs now.
+    /// Polls of tasks, and calls of callbacks, up to the turn that runs now.
     pub polls: u64,
     /// Turns of the loop before the one that runs now.
     pub turns: u64,
@@ -28,7 +29,7 @@ pub struct Metrics {
     pub parks: u64,
     /// Timers that are set.
     pub timers: usize,
-    /// Wakes that other threads sent. Wakes that came before the loop had noticed an earlier one for the same
+    /// Wakes, calls and tasks that other threads sent. Wakes that came before the loop had noticed an earlier one for the same
     /// task are not counted.
     pub remote_wakes: u64,
     /// Open scopes and catch points of all tasks: those that something could be delivered to.

@@ -46,6 +46,7 @@ impl ExceptionKind {
         matches!(
             self,
             ExceptionKind::TaskPanicked
+                | ExceptionKind::CallbackPanicked
                 | ExceptionKind::DestructorPanicked
                 | ExceptionKind::WakerPanicked
         )

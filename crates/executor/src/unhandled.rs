@@ -86,6 +86,14 @@ impl Unhandled {
         }
     }
 
+    /// From now on a panic ends no run: there is none any more. (It still ends the process, if it is to.)
+    pub(crate) fn only_report(&self) {
+        if self.policy.get() == PanicPolicy::Shutdown {
+            self.policy.set(PanicPolicy::Report);
+        }
+        drop(self.take());
+    }
+
     /// Takes note of a failure that the handler was told of.
     pub(crate) fn follow(&self, context: &ExceptionContext<'_>) -> Follow {
         if !context.kind.is_panic() {

@@ -1,13 +1,14 @@
 //! asyncio's `as_completed`: the handles of tasks, in the order in which the tasks end.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
 use tulipa_base::Instant;
+use tulipa_base::wait::{self, Kind, Label};
 
 use super::ready_list::ReadyList;
 use crate::task::JoinHandle;
@@ -112,10 +113,12 @@ impl<T> AsCompleted<T> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        self.ended.poll_pop(cx).map(|index| {
-            self.left -= 1;
-            self.handles[index].take()
-        })
+        let Poll::Ready(index) = self.ended.poll_pop(cx) else {
+            wait::note(Label::new(Kind::Group, self.left as u64));
+            return Poll::Pending;
+        };
+        self.left -= 1;
+        Poll::Ready(self.handles[index].take())
     }
 }
 
@@ -192,7 +195,7 @@ impl<T> Stream for AsCompletedUntil<T> {
         let sleep = this
             .sleep
             .get_or_insert_with(|| Box::pin(Sleep::new(deadline)));
-        if sleep.as_mut().poll(cx).is_pending() {
+        if sleep.as_mut().poll_as_limit(cx).is_pending() {
             return Poll::Pending;
         }
         this.deadline = None;

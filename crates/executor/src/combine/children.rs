@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tulipa_base::budget;
+use tulipa_base::wait::{self, Kind, Label};
 
 use super::fair_share;
 use super::ready_list::ReadyList;
@@ -126,6 +127,10 @@ impl<F: Future> Children<F> {
 
     fn poll_complete<B>(&self) -> Poll<ControlFlow<B>> {
         if self.running > 0 {
+            if self.woken.is_some() {
+                // Beside what was polled last there are those that were not.
+                wait::note_second(Label::new(Kind::Group, self.running as u64));
+            }
             return Poll::Pending;
         }
         Poll::Ready(ControlFlow::Continue(()))

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use slab::Slab;
 use tulipa_base::TaskId;
+use tulipa_base::wait::{self, Kind, Label};
 
 use super::finish_list::FinishList;
 use crate::task::{self, JoinError, JoinHandle};
@@ -149,6 +150,7 @@ impl<T> JoinSet<T> {
             return Poll::Ready(None);
         }
         let Poll::Ready(number) = self.finished.poll_first(cx) else {
+            wait::note(Label::new(Kind::Group, self.members.len() as u64));
             return Poll::Pending;
         };
         let Poll::Ready(result) = self.members[number].poll_result(cx) else {
@@ -198,6 +200,7 @@ impl<T> JoinSet<T> {
         while !self.members.is_empty() {
             let number = poll_fn(|cx| {
                 let Poll::Ready(number) = self.finished.poll_first(cx) else {
+                    wait::note(Label::new(Kind::Group, self.members.len() as u64));
                     return Poll::Pending;
                 };
                 self.members[number].poll_finished(cx).map(|()| number)

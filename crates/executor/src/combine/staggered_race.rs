@@ -147,7 +147,7 @@ where
                     this.next_start.set(Some(Sleep::new(start)));
                 }
                 if let Some(sleep) = this.next_start.as_mut().as_pin_mut()
-                    && sleep.poll(cx).is_pending()
+                    && sleep.poll_as_limit(cx).is_pending()
                 {
                     return Poll::Pending;
                 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tulipa_base::Instant;
+use tulipa_base::wait::{self, Kind, Label};
 
 use super::ready_list::ReadyList;
 use crate::task::{JoinHandle, Outcome};
@@ -223,6 +224,7 @@ impl Progress {
                             return Poll::Ready(());
                         }
                     }
+                    wait::note(Label::new(Kind::Group, *unfinished as u64));
                     return Poll::Pending;
                 }
                 Progress::InOrder { next } => {
@@ -271,7 +273,7 @@ impl<T> Future for Wait<'_, T> {
                 this.sleep.set(Some(Sleep::new(Instant::now() + timeout)));
             }
             if let Some(sleep) = this.sleep.as_mut().as_pin_mut()
-                && sleep.poll(cx).is_pending()
+                && sleep.poll_as_limit(cx).is_pending()
             {
                 return Poll::Pending;
             }

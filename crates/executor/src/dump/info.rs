@@ -94,7 +94,7 @@ pub enum WaitsFor {
         /// Its id.
         id: TaskId,
     },
-    /// The children of a group.
+    /// The children of a group, or the members of a set or a list.
     Group {
         /// How many are left.
         children: u64,
@@ -112,7 +112,7 @@ pub enum WaitsFor {
     },
     /// A value that someone sets.
     Promise,
-    /// Work on another thread.
+    /// Work on another thread, or a task there.
     Blocking,
     /// The trigger of a [`CancelToken`](crate::cancel::CancelToken).
     Token,
@@ -239,8 +239,8 @@ impl fmt::Display for WaitsFor {
             WaitsFor::Readable { descriptor } => write!(f, "readable {DESCRIPTOR} {descriptor}"),
             WaitsFor::Writable { descriptor } => write!(f, "writable {DESCRIPTOR} {descriptor}"),
             WaitsFor::Task { id } => write!(f, "task {id}"),
-            WaitsFor::Group { children: 1 } => f.write_str("1 child of its group"),
-            WaitsFor::Group { children } => write!(f, "{children} children of its group"),
+            WaitsFor::Group { children: 1 } => f.write_str("1 child"),
+            WaitsFor::Group { children } => write!(f, "{children} children"),
             WaitsFor::Resource {
                 kind, name, holder, ..
             } => {

@@ -105,8 +105,11 @@ impl Core {
         let look = Look::now();
         let mut tasks = Vec::with_capacity(self.tasks.len());
         tasks.extend(self.tasks.iter().map(|task| look.at(task)));
-        // They are linked in the order in which they got their ids.
-        debug_assert!(tasks.is_sorted_by_key(|task: &TaskInfo| task.id));
+        self.scoped.for_each(|task| tasks.push(look.at(task)));
+        // The loop's own are linked in the order in which they got their ids.
+        if !tasks.is_sorted_by_key(|task: &TaskInfo| task.id) {
+            tasks.sort_unstable_by_key(|task| task.id);
+        }
         let mut dump = Dump { tasks };
         dump.add_those_who_wait_for_holders();
         dump
@@ -259,8 +262,11 @@ fn awaited_by(task: TaskRef) -> Option<TaskId> {
                 && waiter.id.with_lower_bits(label.payload()) == header.id;
             is_for_it || label.is_one_of_many()
         });
-    let is_unfinished = !waiter.flags.get().has(Flags::COMPLETE);
-    (waits_for_it && is_unfinished).then_some(waiter.id)
+    let is_unfinished_task = !waiter
+        .flags
+        .get()
+        .has(Flags::COMPLETE.with(Flags::CALLBACK));
+    (waits_for_it && is_unfinished_task).then_some(waiter.id)
 }
 
 fn cancelling(task: TaskRef) -> Option<Cancelling> {

@@ -105,8 +105,8 @@ fn locks_and_handles_make_circles_together() {
 fn labels_of_kinds_to_come_are_shown() {
     run(async {
         let expected = [
-            (Label::new(Kind::Group, 1), "1 child of its group"),
-            (Label::new(Kind::Group, 3), "3 children of its group"),
+            (Label::new(Kind::Group, 1), "1 child"),
+            (Label::new(Kind::Group, 3), "3 children"),
             (Label::new(Kind::Promise, 0), "a promise"),
             (Label::new(Kind::Blocking, 0), "work on another thread"),
             (Label::new(Kind::Cancelled, 0), "its end"),

@@ -187,7 +187,11 @@ impl<R, E, B: Future<Output = Result<R, E>>> Future for Run<'_, B, E> {
                 }
                 family.set_waker(cx.waker());
                 let children = family.child_count() as u64;
-                wait::note(Label::new(wait::Kind::Group, children));
+                let label = Label::new(wait::Kind::Group, children);
+                match *this.body {
+                    Some(_) => wait::note_second(label), // The body says more.
+                    None => wait::note(label),
+                }
                 return Poll::Pending;
             }
         }

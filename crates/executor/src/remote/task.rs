@@ -15,6 +15,7 @@ use std::time::{Duration, Instant as MachineInstant};
 
 use pin_project_lite::pin_project;
 use tulipa_base::TaskId;
+use tulipa_base::wait::{self, Kind, Label};
 
 use crate::core::{CorePtr, RemoteCore};
 use crate::remote::RemoteHandle;
@@ -177,6 +178,7 @@ impl<T> Future for RemoteTask<T> {
             let before = progress.waiter.replace(waker);
             drop(progress);
             drop(before);
+            wait::note(Label::new(Kind::Blocking, 0));
             return Poll::Pending;
         }
         drop(progress);

@@ -64,7 +64,7 @@ pub(crate) use header::{Extras, Flags, RemoteWake, TaskRef};
 pub(crate) use join::Outcome;
 pub(crate) use pool::Pool;
 pub(crate) use registry::Registry;
-pub(crate) use scope_queue::ScopeQueue;
+pub(crate) use scope_queue::{ScopeQueue, ScopedTasks};
 pub(crate) use spawn::{RootFuture, RootState, spawn_on};
 pub(crate) use waker::{counted as counted_waker, task_of};
 

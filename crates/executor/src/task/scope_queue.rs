@@ -21,7 +21,7 @@ use std::future::Future;
 use std::marker::{PhantomData, PhantomPinned};
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use crate::core::CorePtr;
@@ -49,6 +49,41 @@ struct Inner {
     core: Cell<Option<CorePtr>>,
     /// The owner has been woken since it last ran the tasks.
     is_notified: Cell<bool>,
+    /// It is in the loop's list.
+    is_listed: Cell<bool>,
+}
+
+/// The scopes whose tasks a loop would not find otherwise, to look at them. Those that are gone are taken off the list
+/// before it grows.
+pub(crate) struct ScopedTasks(RefCell<Vec<Weak<Inner>>>);
+
+impl ScopedTasks {
+    pub(crate) fn new() -> ScopedTasks {
+        ScopedTasks(RefCell::new(Vec::new()))
+    }
+
+    fn add(&self, scope: &Rc<Inner>) {
+        if scope.is_listed.replace(true) {
+            return;
+        }
+        let mut scopes = self.0.borrow_mut();
+        if scopes.len() == scopes.capacity() {
+            scopes.retain(|scope| scope.strong_count() > 0);
+        }
+        scopes.push(Rc::downgrade(scope));
+    }
+
+    /// Calls `f`, which runs nobody else's code, with each unfinished task of each scope.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(TaskRef)) {
+        for scope in self.0.borrow().iter().filter_map(Weak::upgrade) {
+            scope.members.iter().for_each(&mut f);
+        }
+    }
+
+    /// Forgets them all. A loop that is closed is not looked at any more.
+    pub(crate) fn clear(&self) {
+        drop(self.0.take());
+    }
 }
 
 impl<'env> ScopeQueue<'env> {
@@ -60,6 +95,7 @@ impl<'env> ScopeQueue<'env> {
                 owner: RefCell::new(None),
                 core: Cell::new(None),
                 is_notified: Cell::new(false),
+                is_listed: Cell::new(false),
             }),
             _borrows: PhantomData,
         }
@@ -88,6 +124,11 @@ impl<'env> ScopeQueue<'env> {
         let task = cell::allocate(core, scoped, location, extras);
         task.header().set(Flags::SCOPED);
         self.inner.members.push(task);
+        // Nobody looks at a loop that is closing, and what is on the list must be gone when it is closed: the last
+        // reference to the loop's memory may be given up on another thread.
+        if !core.get().is_closing() {
+            core.get().scoped.add(&self.inner);
+        }
         task.schedule();
         // SAFETY: allocated for a future with this output just now, with `HANDLE` set.
         unsafe { JoinHandle::new(task) }
