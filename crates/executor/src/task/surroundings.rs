@@ -1,6 +1,6 @@
 //! Running a task inside of another one's poll: what belongs to the outer one is put aside meanwhile.
 
-use tulipa_base::{TaskId, budget, current};
+use tulipa_base::{TaskId, budget, current, wait};
 
 use crate::cancel::{Limit, Spot};
 use crate::core::CorePtr;
@@ -15,6 +15,8 @@ pub(crate) struct Surroundings {
     budget: budget::Saved,
     spot: Spot,
     limit: Limit,
+    /// What its poll has noted so far that it waits for.
+    noted: u64,
 }
 
 impl Surroundings {
@@ -26,6 +28,7 @@ impl Surroundings {
             budget: budget::save(),
             spot: core.get().spot.replace(Spot::ROOT),
             limit: core.get().limit.replace(Limit::NONE),
+            noted: wait::take(),
         }
     }
 }
@@ -38,5 +41,6 @@ impl Drop for Surroundings {
         budget::restore(self.budget);
         core.spot.set(self.spot);
         core.limit.set(self.limit);
+        wait::restore(self.noted);
     }
 }
