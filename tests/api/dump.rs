@@ -246,6 +246,19 @@ async fn a_branch_that_is_not_polled_any_more_is_not_waited_for() {
     assert!(look(id).awaited_by.is_empty());
 }
 
+/// What a task has begun to wait for is its own, whatever else is run inside of the same poll.
+#[tulipa::test(start_paused = true)]
+async fn what_is_run_inside_of_a_poll_leaves_the_label_of_the_task_around() {
+    let outer = spawn(both(sleep(5 * SECOND), async {
+        let eager = Builder::new().spawn_eager(sleep(9 * SECOND));
+        assert_eq!(waits(eager.id()), "a timer in 9s");
+        eager.on_done(|_| ());
+        pending::<()>().await;
+    }));
+    yield_now().await;
+    assert_eq!(waits(outer.id()), "a timer in 5s");
+}
+
 /// What a timeout's future has noted is not waited for when the time is up.
 #[tulipa::test(start_paused = true)]
 async fn a_timeout_that_has_elapsed_leaves_nothing_behind() {

@@ -115,9 +115,9 @@ async fn a_callback_hears_of_the_end_of_a_task() {
     assert_eq!(
         log.take(),
         [
+            "registered",
             "value Ok(1)",
             "cancelled Err(true)",
-            "registered",
             "done Ok(2)"
         ]
     );

@@ -23,7 +23,7 @@ use std::time::Duration;
 use tulipa_base::Instant;
 
 use crate::core::{self, CorePtr};
-use crate::task::{self, Flags, JoinError, JoinHandle, TaskRef};
+use crate::task::{self, Flags, JoinError, JoinHandle, Surroundings, TaskRef};
 
 pub use handle::{CancelOnDrop, Handle};
 pub use timer_handle::{TimerCancelOnDrop, TimerHandle};
@@ -126,6 +126,7 @@ pub(crate) fn call_when_done<T: 'static>(
     let Some(core) = core::current() else {
         core::panic_outside(location)
     };
+    let has_ended = task.is_finished();
     let call = CallWhenDone {
         task,
         callback: Some(callback),
@@ -133,8 +134,13 @@ pub(crate) fn call_when_done<T: 'static>(
     let handle = Handle::new(core, call, location);
     if core.get().is_closing() {
         handle.cancel();
-    } else {
+    } else if has_ended || core.get().running.get().is_none() {
         handle.task().schedule();
+    } else {
+        // It begins to wait here and now. From the queue it would find a task that ends in this turn, and call in the
+        // same turn.
+        let _surroundings = Surroundings::put_aside(core);
+        handle.task().run_at_once(core.get());
     }
     handle
 }

@@ -66,6 +66,7 @@ pub(crate) use pool::Pool;
 pub(crate) use registry::Registry;
 pub(crate) use scope_queue::{ScopeQueue, ScopedTasks};
 pub(crate) use spawn::{RootFuture, RootState, spawn_on};
+pub(crate) use surroundings::Surroundings;
 pub(crate) use waker::{counted as counted_waker, task_of};
 
 /// The id of the task that is running, or `None` outside of a task.
