@@ -190,6 +190,10 @@ struct Node {
 }
 
 impl Node {
+    fn has_request(&self) -> bool {
+        self.hit.is_some() || self.held.is_some() || self.deferred.is_some()
+    }
+
     fn is_stop(&self) -> bool {
         !matches!(self.kind, Kind::Scope)
     }
@@ -242,8 +246,19 @@ struct Effects {
     forward: Vec<(Task, CancelReason)>,
     /// The task from which requests are forwarded.
     origin: Option<Task>,
-    removed: Vec<Node>,
+    /// The waker of a node that was removed, to be dropped: nearly always one, and nothing is allocated for it.
+    dropped: Option<Waker>,
+    more_dropped: Vec<Waker>,
     kinds: Vec<Kind>,
+}
+
+impl Effects {
+    #[inline]
+    fn drop_waker(&mut self, waker: Option<Waker>) {
+        if let Some(before) = mem::replace(&mut self.dropped, waker) {
+            self.more_dropped.push(before);
+        }
+    }
 }
 
 /// Nobody is spared: see [`Tree::deliver`].
@@ -290,10 +305,12 @@ impl Tree {
         for waker in effects.wakers {
             report::contain(ExceptionKind::WakerPanicked, || waker.wake());
         }
-        for node in effects.removed {
-            report::contain(ExceptionKind::DestructorPanicked, || drop(node));
+        for waker in effects.more_dropped.into_iter().chain(effects.dropped) {
+            report::contain(ExceptionKind::DestructorPanicked, || drop(waker));
         }
-        drop(effects.kinds);
+        if !effects.kinds.is_empty() {
+            drop(effects.kinds);
+        }
         result
     }
 
@@ -407,6 +424,10 @@ impl Tree {
         self.change(|nodes| {
             let Some(node) = nodes.find(id) else { return };
             let (task, parent) = (node.task, node.parent);
+            if !node.has_request() {
+                nodes.remove(id.index);
+                return nodes.settle_deferred(task, parent);
+            }
             let held = node.held.take();
             let late = [
                 nodes.set_hit(id.index, None),
@@ -711,10 +732,15 @@ impl Nodes<'_> {
 
     /// Frees the memory of a node that is nowhere.
     fn free(&mut self, index: NodeIndex) {
-        self.set_hit(index, None);
-        self.set_deferred(index, None);
+        if self.get(index).has_request() {
+            self.set_hit(index, None);
+            self.set_deferred(index, None);
+        }
         let node = self.slab.remove(index.key());
-        self.effects.removed.push(node);
+        self.effects.drop_waker(node.waker);
+        if let Kind::Forward(_) = node.kind {
+            self.effects.kinds.push(node.kind);
+        }
     }
 
     /// Removes a node with everything below. Requests in it are void.
