@@ -81,7 +81,8 @@ impl Runtime for Tulipa {
             for future in futures {
                 let sum = Rc::clone(&sum);
                 drop(group.spawn(async move {
-                    sum.set(sum.get() + future.await);
+                    let number = future.await;
+                    sum.set(sum.get() + number);
                     Ok::<_, Infallible>(())
                 }));
             }
