@@ -307,8 +307,8 @@ impl<T> Future for JoinHandle<T> {
 }
 
 impl Claim {
-    /// Waits as the running task, if it is that which polls, which polls directly, and for the first time
-    /// since it began to wait.
+    /// Waits as the running task, if it is that which polls, which polls directly, for the first time since it
+    /// began to wait, and awaits no other task: with many the list is not the place (see [`awaits_many`]).
     #[inline(never)]
     fn wait_directly(&self, cx: &Context<'_>) -> bool {
         const UNUSUAL: Flags = Flags::COMPLETE.with(Flags::AWAITED).with(Flags::FORWARDED);
@@ -323,6 +323,7 @@ impl Claim {
             || header.flags.get().has(UNUSUAL)
             || !header.joiner.is_empty()
             || waiter == **self
+            || waiter.header().waits.first_awaited().is_some()
         {
             return false;
         }
