@@ -67,7 +67,10 @@ impl Flags {
     /// Requests are being forwarded, and this task has been asked.
     pub(crate) const ASKED: Flags = Flags(1 << 17);
 
-    const NAMES: [(Flags, &'static str); 18] = [
+    /// A child that has failed, which its group knows: the value says nothing to whoever awaits.
+    pub(crate) const FAILED: Flags = Flags(1 << 18);
+
+    const NAMES: [(Flags, &'static str); 19] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -86,6 +89,7 @@ impl Flags {
         (Flags::CALLBACK, "CALLBACK"),
         (Flags::DELIVERED, "DELIVERED"),
         (Flags::ASKED, "ASKED"),
+        (Flags::FAILED, "FAILED"),
     ];
 
     #[inline]
@@ -96,6 +100,11 @@ impl Flags {
     #[inline]
     pub(crate) const fn without(self, other: Flags) -> Flags {
         Flags(self.0 & !other.0)
+    }
+
+    /// Whether a task with these flags has ended with something for whoever awaits it: a value, or a panic.
+    pub(crate) const fn is_answer(self) -> bool {
+        self.has(Flags::VALUE.with(Flags::PANICKED)) && !self.has(Flags::FAILED)
     }
 
     /// Whether any flag of `other` is set.
@@ -464,13 +473,13 @@ impl TaskRef {
         }
     }
 
-    /// The request to cancel the joiner, which is a task, was forwarded to this one. If this one has ended as
-    /// cancelled it goes on in the other; which need not look at the handle any more.
+    /// The request to cancel the joiner, which is a task, was forwarded to this one. Without an answer it goes on in
+    /// the other, which need not look at the handle any more.
     #[cold]
     fn answer_joiner(self) {
         let header = self.header();
-        let is_cancelled = header.flags.get().has(Flags::CANCELLED);
-        let waiter = header.joiner.task().filter(|_| is_cancelled);
+        let is_answered = header.flags.get().is_answer();
+        let waiter = header.joiner.task().filter(|_| !is_answered);
         if !waiter.is_some_and(pass_on_to) {
             header.clear(Flags::FORWARDED);
         }

@@ -311,14 +311,15 @@ impl<T> JoinHandle<T> {
         let header = self.task.header();
         let waiter = core::current().and_then(|core| core.get().running_task());
         if let Some(tie) = &mut self.tie {
-            let is_cancelled = header.flags.get().has(Flags::CANCELLED);
-            if tie.place.is_hit() || is_cancelled && tie.place.is_holding() {
+            let is_answered = header.flags.get().is_answer();
+            if tie.place.is_hit() || !is_answered && tie.place.is_holding() {
                 tie.passed_on_in = waiter.map(|waiter| waiter.header().id);
             }
-            tie.place.close(if is_cancelled {
-                End::PassOn
-            } else {
-                End::Answered
+            tie.place.close(match (is_answered, tie.place.is_hit()) {
+                (false, _) => End::CountOn,
+                (true, false) => End::Answered,
+                // It wins over the answer.
+                (true, true) => End::CountOn,
             });
             // The code that awaits is about to be dropped, unless the handle has been carried elsewhere.
             return waiter.is_some_and(|waiter| tie.passed_on_in == Some(waiter.header().id));
@@ -346,12 +347,11 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// A request that was forwarded, and has not led to a value or a panic, goes on outwards.
+    /// A request that was forwarded, and was not answered, goes on outwards.
     #[cold]
     fn leave_place(&mut self) {
-        let flags = self.task.header().flags.get();
         if let Some(mut tie) = self.tie.take() {
-            let is_answered = flags.has(Flags::VALUE.with(Flags::PANICKED));
+            let is_answered = self.task.header().flags.get().is_answer();
             tie.place.close(if is_answered {
                 End::Answered
             } else {
