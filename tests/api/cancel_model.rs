@@ -814,8 +814,8 @@ impl Model {
                 desk.add_hit(request);
             }
         }
+        self.note_outdone(desk);
         if let Some(request) = desk.deferred.take() {
-            self.is_ambiguous |= self.outdone.contains(&request.number);
             let has_stop = inner.is_some_and(|inner| {
                 if self.swallowed.contains(&request.number) {
                     self.bring(inner, &request)
@@ -830,6 +830,13 @@ impl Model {
                 desk.add_hit(request);
             }
         }
+    }
+
+    /// Whether what was deferred here, and in hand further in, arrives before the code there has gone on, is a matter of
+    /// order.
+    fn note_outdone(&mut self, desk: &Desk) {
+        let deferred = desk.deferred.as_ref();
+        self.is_ambiguous |= deferred.is_some_and(|it| self.outdone.contains(&it.number));
     }
 
     /// What was at a frame that ends goes on outwards.
@@ -1294,6 +1301,7 @@ impl Model {
                     return Polled::Panicked(panic);
                 }
                 Polled::Ready(outcome) => {
+                    self.note_outdone(desk);
                     up.extend(beyond(*id, came));
                     if !*is_silent {
                         self.add(*id, left_with(outcome));
@@ -1356,6 +1364,7 @@ impl Model {
                     return Polled::Panicked(panic);
                 }
                 Polled::Ready(outcome) => {
+                    self.note_outdone(desk);
                     up.extend(beyond(id, came));
                     self.pass_on(desk.held.take(), up);
                     self.add(id, left_with(outcome));
