@@ -315,6 +315,43 @@ async fn an_old_request_is_not_delivered_again_after_a_newer_one() {
     assert_eq!(log.take(), ["once", "a deadline has elapsed"]);
 }
 
+/// A request does not cut short a clean-up that it has led to, when it comes by from another branch: neither what
+/// follows a catch point, nor the catch points in a clean-up.
+#[tulipa::test(start_paused = true)]
+async fn a_request_does_not_interrupt_its_own_clean_ups() {
+    let log = Trace::default();
+    let task = spawn({
+        let log = log.clone();
+        async move {
+            let clean_up = async |ms: u32, name: &'static str| {
+                sleep(MS * ms).await;
+                // With catch points of its own.
+                let caught = catch_cancel(sleep(MS * ms)).await;
+                log.add(if caught.is_ok() { name } else { "cut short" });
+            };
+            let caught = async |ms, name| {
+                let caught = catch_cancel(pending::<()>()).await;
+                clean_up(ms, name).await;
+                caught.unwrap_err().resume::<()>().await;
+            };
+            let outer = async {
+                let _ = catch_cancel(caught(20, "caught"))
+                    .await
+                    .inspect_err(|cancelled| {
+                        log.add("outer");
+                    });
+                pending::<()>().await;
+            };
+            let finally = finally(pending::<()>(), clean_up(10, "finally"));
+            both(both(outer, finally), caught(5, "first")).await;
+        }
+    });
+    turns(2).await;
+    task.cancel();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(log.take(), ["first", "finally", "caught", "outer"]);
+}
+
 /// Tasks that wait for each other are ended by a request to any of them.
 #[tulipa::test(start_paused = true)]
 async fn a_circle_of_waiting_tasks_is_broken_by_a_request() {
@@ -417,6 +454,36 @@ async fn a_body_that_awaits_the_child_that_fails_is_ended() {
     assert_eq!(error.first().unwrap().error(), Some(&"no"));
 }
 
+/// A child that is awaited, and fails while its group ends, does not keep those who await it from ending.
+#[tulipa::test(start_paused = true)]
+async fn who_awaits_a_child_that_fails_during_the_end_is_ended() {
+    for by_the_body in [false, true] {
+        let group = task_group(async |group: TaskGroup<&str>| {
+            let child = group.spawn(async {
+                let _ = catch_cancel(pending::<()>()).await;
+                sleep(MS).await;
+                Err::<(), _>("second")
+            });
+            group.spawn(async {
+                yield_now().await;
+                Err::<(), _>("first")
+            });
+            let waits = async {
+                let told = child.await;
+                unreachable!("{told:?}");
+            };
+            if by_the_body {
+                return waits.await;
+            }
+            group.spawn(waits);
+            pending::<Result<(), _>>().await
+        });
+        let error = timeout(MS * 100, group).await.unwrap().unwrap_err();
+        let errors: Vec<_> = error.failures().iter().map(|it| it.error()).collect();
+        assert_eq!(errors, [Some(&"first"), Some(&"second")]);
+    }
+}
+
 /// A group that has passed a request on yields nothing any more, however often it is polled.
 #[tulipa::test(start_paused = true)]
 async fn a_group_that_has_passed_a_request_on_stays_quiet() {
@@ -479,6 +546,30 @@ async fn the_first_request_passes_a_clean_up_by_that_has_catch_points_of_its_own
 
 // ---- requests that are taken back ----
 
+/// A request that moves inwards, to what is awaited next, comes back to the catch point that it had reached.
+#[tulipa::test(start_paused = true)]
+async fn a_request_that_has_moved_inwards_comes_back() {
+    let log = Trace::default();
+    let task = spawn({
+        let log = log.clone();
+        async move {
+            let caught = catch_cancel(async {
+                let shielded = CancelScope::new().shielded();
+                let _ = shielded.run(sleep(MS * 10)).await;
+                // The request has come here, and this is the next await.
+                let _ = spawn(pending::<()>()).await;
+            })
+            .await;
+            log.add("caught");
+            caught.unwrap_err().resume::<()>().await;
+        }
+    });
+    turns(2).await;
+    task.cancel();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(log.take(), ["caught"]);
+}
+
 /// What was delivered cannot be taken back: the clean-up runs, and the task ends.
 #[tulipa::test(start_paused = true)]
 async fn a_request_taken_back_during_the_clean_up_ends_the_task_all_the_same() {
@@ -509,6 +600,32 @@ async fn a_request_taken_back_during_the_clean_up_ends_the_task_all_the_same() {
 async fn finally_then_ok() -> Result<(), ()> {
     finally(pending::<()>(), sleep(MS * 10)).await;
     Ok(())
+}
+
+/// The same when it came back from an awaited task, and another branch forgives it later.
+#[tulipa::test(start_paused = true)]
+async fn a_request_that_came_back_cannot_be_taken_back() {
+    for in_a_timeout in [false, true] {
+        let task = spawn(async move {
+            let waits = async move {
+                let handle = spawn(pending::<()>());
+                if in_a_timeout {
+                    let _ = timeout(MS * 1000, handle).await;
+                } else {
+                    let _ = handle.await;
+                }
+            };
+            let forgives = async {
+                let caught = catch_cancel(pending::<()>()).await;
+                sleep(MS * 10).await;
+                caught.unwrap_err().forgive();
+            };
+            both(waits, forgives).await;
+        });
+        turns(3).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
 }
 
 /// The same between the last catch point and the task itself.

@@ -394,6 +394,18 @@ fn beyond(id: usize, requests: impl IntoIterator<Item = Request>) -> impl Iterat
     requests.into_iter().filter(move |it| it.depth() < id)
 }
 
+/// One request may come from several branches.
+fn once_each(requests: Vec<Request>) -> Vec<Request> {
+    let mut left: Vec<Request> = Vec::new();
+    for request in requests {
+        match left.iter_mut().find(|it| it.number == request.number) {
+            Some(same) => same.is_delivered |= request.is_delivered,
+            None => left.push(request),
+        }
+    }
+    left
+}
+
 /// The requests at a frame.
 #[derive(Default)]
 struct Desk {
@@ -401,6 +413,8 @@ struct Desk {
     held: Option<Request>,
     deferred: Option<Request>,
     seen: Vec<u64>,
+    /// When a request was held that the awaited task had been sent by its group.
+    spared_at: Option<u64>,
 }
 
 impl Desk {
@@ -462,6 +476,8 @@ enum Act {
     Caught {
         id: usize,
         request: Request,
+        /// What was merged into it, and itself.
+        numbers: Vec<u64>,
         cleanup: Box<Act>,
         then: Then,
     },
@@ -514,6 +530,8 @@ struct ModelTask {
     act: Option<Act>,
     cancels: usize,
     reason: String,
+    /// The last task that handed a request on to this one.
+    asked_by: Option<usize>,
     /// The moment of the last request.
     asked_at: Option<u64>,
     /// A request has arrived at the root; it cannot be taken back if it is delivered.
@@ -562,6 +580,14 @@ struct Model {
     trace: Trace,
     /// Things came together whose order is not the model's business: timers, actions, or requests to one task.
     is_ambiguous: bool,
+    /// The task to which a request is being delivered.
+    asking: Option<usize>,
+    met_in_hand: bool,
+    has_hit: bool,
+    /// The requests that code of the running task has seen to, or swallowed, in this step.
+    swallowed: Vec<u64>,
+    /// The requests that code had in hand which another one has ended, in this step.
+    outdone: Vec<u64>,
     /// The second of two requests comes before anything else can.
     is_in_one_go: bool,
     /// The running task has passed a request on in this step.
@@ -594,6 +620,7 @@ impl Model {
             act: Some(Act::Start(code)),
             cancels: 0,
             reason: String::new(),
+            asked_by: None,
             asked_at: None,
             ends: None,
             deferred: None,
@@ -624,7 +651,9 @@ impl Model {
         }
         let request = self.request(Target::Task, reason);
         let mut act = self.tasks[task].act.take().expect("no circles here");
+        let before = self.asking.replace(task);
         let has_stop = self.deliver(&mut act, &request, &[]);
+        self.asking = before;
         self.tasks[task].act = Some(act);
         if !has_stop {
             self.tasks[task].ends = Some(false);
@@ -669,7 +698,15 @@ impl Model {
                 return self.deliver(other, request, spared) || has_one;
             }
             Act::Timeout { body, .. } => return self.deliver(body, request, spared),
-            Act::Caught { cleanup, .. } => return self.deliver(cleanup, request, spared),
+            Act::Caught {
+                numbers, cleanup, ..
+            } => {
+                if numbers.contains(&request.number) {
+                    self.met_in_hand = true;
+                    return true;
+                }
+                return self.deliver(cleanup, request, spared);
+            }
             Act::Scope {
                 is_shielded: false,
                 body,
@@ -695,7 +732,10 @@ impl Model {
                     desk.add_hit(request.clone());
                 } else {
                     desk.hold(request.clone());
-                    if !spared.contains(task) {
+                    if spared.contains(task) {
+                        desk.spared_at = Some(self.now);
+                    } else {
+                        self.tasks[*task].asked_by = self.asking;
                         self.cancel(*task, &request.reason);
                     }
                 }
@@ -707,7 +747,8 @@ impl Model {
                 cleanup,
                 ..
             } => {
-                if cleanup.is_none() && desk.held.is_none() {
+                if cleanup.is_none() && desk.held.is_none() && !desk.seen.contains(&request.number)
+                {
                     // The first one passes a clean-up by.
                     desk.hold(request.clone());
                     return true;
@@ -717,11 +758,23 @@ impl Model {
             Act::Catch { desk, body, .. } => (desk, Some(body)),
             Act::Group { desk, body, .. } => (desk, body.as_mut()),
         };
-        let has_stop = inner.is_some_and(|inner| self.deliver(inner, request, spared));
-        if !has_stop && !desk.seen.contains(&request.number) {
+        if desk.seen.contains(&request.number) {
+            return true;
+        }
+        if !inner.is_some_and(|inner| self.deliver(inner, request, spared)) {
             desk.add_hit(request.clone());
+            self.has_hit = true;
         }
         true
+    }
+
+    /// Brings a request from inside to whoever has not seen it.
+    fn bring(&mut self, act: &mut Act, request: &Request) -> bool {
+        (self.met_in_hand, self.has_hit) = (false, false);
+        let has_stop = self.deliver(act, request, &[]);
+        // Whether what has been opened since belongs to the clean-up, nobody but the model can know.
+        self.is_ambiguous |= self.met_in_hand && self.has_hit;
+        has_stop
     }
 
     /// Requests come from inside of a frame, to it or past it. `own` is what is aimed at it.
@@ -735,9 +788,11 @@ impl Model {
         up: &mut Vec<Request>,
     ) {
         let mut inner = inner;
-        for request in came {
+        for request in once_each(came) {
             let is_own = own.is_some_and(|id| request.target == Target::Frame(id));
             if !is_own && (!is_stop || desk.seen.contains(&request.number)) {
+                // It goes past another one that waits here: that one is about to be outdone, or not.
+                self.is_ambiguous |= desk.deferred.is_some();
                 up.push(request);
                 continue;
             }
@@ -748,9 +803,9 @@ impl Model {
                 .is_some_and(|it| it.number == request.number);
             let has_stop = inner.as_mut().is_some_and(|inner| {
                 if is_known {
-                    inner.has_stop()
+                    inner.holds_up(request.number)
                 } else {
-                    self.deliver(inner, &request, &[])
+                    self.bring(inner, &request)
                 }
             });
             desk.deferred = meet(before, Some(request));
@@ -759,11 +814,29 @@ impl Model {
                 desk.add_hit(request);
             }
         }
-        if desk.deferred.is_some() && !inner.is_some_and(|inner| inner.has_stop()) {
-            self.changes += 1;
-            let request = desk.deferred.take().expect("just looked at");
-            desk.add_hit(request);
+        self.note_outdone(desk);
+        if let Some(request) = desk.deferred.take() {
+            let has_stop = inner.is_some_and(|inner| {
+                if self.swallowed.contains(&request.number) {
+                    self.bring(inner, &request)
+                } else {
+                    inner.holds_up(request.number)
+                }
+            });
+            if has_stop {
+                desk.deferred = Some(request);
+            } else {
+                self.changes += 1;
+                desk.add_hit(request);
+            }
         }
+    }
+
+    /// Whether what was deferred here, and in hand further in, arrives before the code there has gone on, is a matter of
+    /// order.
+    fn note_outdone(&mut self, desk: &Desk) {
+        let deferred = desk.deferred.as_ref();
+        self.is_ambiguous |= deferred.is_some_and(|it| self.outdone.contains(&it.number));
     }
 
     /// What was at a frame that ends goes on outwards.
@@ -788,10 +861,17 @@ impl Model {
     fn run(&mut self, task: usize) {
         self.steps += 1;
         self.has_passed_on = false;
-        let state = &mut self.tasks[task];
-        let Some(mut act) = state.act.take() else {
+        self.swallowed.clear();
+        self.outdone.clear();
+        let Some(mut act) = self.tasks[task].act.take() else {
             return;
         };
+        let ended: Vec<_> = self.tasks.iter().map(|it| it.result.is_some()).collect();
+        let state = &mut self.tasks[task];
+        let waits = |request: &Request| act.holds_up_root(request.number, &ended);
+        if let Some(request) = state.deferred.take_if(|it| !waits(it)) {
+            state.ends = Some(request.is_delivered);
+        }
         if state.is_aborted || state.ends.is_some() {
             self.drop_act(&mut act);
             return self.end(task, Ended::Cancelled, false);
@@ -818,7 +898,8 @@ impl Model {
             }
             _ => {}
         }
-        self.drop_act(&mut act);
+        let left = self.drop_act(&mut act);
+        self.arrive(task, &mut Act::Done, left);
         let result = match polled {
             Polled::Panicked(id) if group.is_none() => Ended::Panicked(id),
             _ if self.tasks[task].ends.is_some() => Ended::Cancelled,
@@ -831,7 +912,7 @@ impl Model {
 
     /// Requests come to the root.
     fn arrive(&mut self, task: usize, act: &mut Act, came: Vec<Request>) {
-        for request in came {
+        for request in once_each(came) {
             if request.target != Target::Task || self.is_void(task, &request) {
                 continue; // Aimed at what is gone.
             }
@@ -841,9 +922,9 @@ impl Model {
                 .as_ref()
                 .is_some_and(|it| it.number == request.number);
             let has_stop = if is_known {
-                act.has_stop()
+                act.holds_up(request.number)
             } else {
-                self.deliver(act, &request, &[])
+                self.bring(act, &request)
             };
             let request = meet(before, Some(request));
             if has_stop {
@@ -852,10 +933,19 @@ impl Model {
                 self.tasks[task].ends = request.map(|it| it.is_delivered);
             }
         }
-        if self.tasks[task].deferred.is_some() && !act.has_stop() {
-            self.changes += 1;
-            let request = self.tasks[task].deferred.take();
-            self.tasks[task].ends = request.map(|it| it.is_delivered);
+        if let Some(request) = self.tasks[task].deferred.take() {
+            self.is_ambiguous |= self.outdone.contains(&request.number);
+            let has_stop = if self.swallowed.contains(&request.number) {
+                self.bring(act, &request)
+            } else {
+                act.holds_up(request.number)
+            };
+            if has_stop {
+                self.tasks[task].deferred = Some(request);
+            } else {
+                self.changes += 1;
+                self.tasks[task].ends = Some(request.is_delivered);
+            }
         }
     }
 
@@ -923,8 +1013,12 @@ impl Model {
                 left.extend(desk.clear());
             }
             Act::Caught {
-                id, mut cleanup, ..
+                id,
+                mut numbers,
+                mut cleanup,
+                ..
             } => {
+                self.outdone.append(&mut numbers);
                 left.extend(self.drop_act(&mut cleanup));
                 self.add(id, Event::CleanupDropped);
             }
@@ -954,8 +1048,7 @@ impl Model {
                 self.leave_group(id);
             }
             Act::Await { mut desk, task, .. } => {
-                // A value or a panic is an answer.
-                if !matches!(self.tasks[task].result, None | Some(Ended::Cancelled)) {
+                if self.is_answered(task) {
                     desk.held = None;
                 }
                 left.extend(desk.clear());
@@ -1029,6 +1122,8 @@ impl Model {
                     state.deadline = Some(now + after);
                 }
                 state.is_overdue = state.deadline.is_some_and(|at| at <= now);
+                // Whether tasks in it begin before it is noticed is a matter of order.
+                self.is_ambiguous |= state.is_overdue && body.has_tasks();
                 Act::Scope {
                     id,
                     is_shielded,
@@ -1206,6 +1301,7 @@ impl Model {
                     return Polled::Panicked(panic);
                 }
                 Polled::Ready(outcome) => {
+                    self.note_outdone(desk);
                     up.extend(beyond(*id, came));
                     if !*is_silent {
                         self.add(*id, left_with(outcome));
@@ -1270,6 +1366,7 @@ impl Model {
                     return Polled::Panicked(panic);
                 }
                 Polled::Ready(outcome) => {
+                    self.note_outdone(desk);
                     up.extend(beyond(id, came));
                     self.pass_on(desk.held.take(), up);
                     self.add(id, left_with(outcome));
@@ -1335,6 +1432,7 @@ impl Model {
                     return Polled::Pending;
                 }
             };
+            let numbers = desk.seen.clone();
             let left = beyond(*id, self.drop_act(body)).collect();
             self.route(desk, None, None, true, left, up);
             self.pass_on(desk.clear(), up);
@@ -1345,6 +1443,7 @@ impl Model {
             *act = Act::Caught {
                 id,
                 request,
+                numbers,
                 cleanup,
                 then,
             };
@@ -1352,6 +1451,7 @@ impl Model {
         let Act::Caught {
             id,
             request,
+            numbers,
             cleanup,
             then,
         } = act
@@ -1365,6 +1465,7 @@ impl Model {
         }
         self.add(*id, Event::CleanupEnds);
         let (request, then) = (request.clone(), *then);
+        self.swallowed.append(numbers);
         *act = Act::Done;
         match then {
             Then::Resume => {
@@ -1373,7 +1474,12 @@ impl Model {
                 self.has_passed_on = true;
                 return Polled::Pending;
             }
-            Then::Forgive if request.target == Target::Task => self.uncancel(task),
+            Then::Forgive if request.target == Target::Task => {
+                // Whether a task that is awaited has ended before that is a matter of order.
+                self.is_ambiguous |= self.tasks[task].asked_at == Some(self.now)
+                    && self.tasks.iter().any(|it| it.asked_by == Some(task));
+                self.uncancel(task);
+            }
             Then::Forgive | Then::Swallow => {}
         }
         Polled::Ready(Ok(()))
@@ -1583,6 +1689,19 @@ impl Model {
         Polled::Ready(outcome)
     }
 
+    /// Whether a task has ended with something for whoever awaits it. What a child of a group fails with is for the
+    /// group.
+    fn is_answered(&self, task: usize) -> bool {
+        let task = &self.tasks[task];
+        let kind = task.group.map(|group| self.groups[&group].kind);
+        match (&task.result, kind) {
+            (None | Some(Ended::Cancelled | Ended::Interrupted), _) => false,
+            (Some(Ended::Panicked(_)), kind) => kind.is_none(),
+            (Some(Ended::Returned(Err(_))), kind) => matches!(kind, None | Some(GroupKind::Scope)),
+            (Some(Ended::Returned(Ok(()))), _) => true,
+        }
+    }
+
     fn poll_await(&mut self, act: &mut Act, up: &mut Vec<Request>) -> Polled {
         let Act::Await { id, desk, task, .. } = act else {
             unreachable!()
@@ -1591,13 +1710,17 @@ impl Model {
         let Some(result) = child.result.clone() else {
             return Polled::Pending;
         };
-        if result != Ended::Cancelled {
-            desk.held = None;
+        // Whether the child has answered before the body is asked is a matter of order.
+        self.is_ambiguous |= desk.spared_at == Some(self.now);
+        if self.is_answered(*task) && desk.held.take().is_some() {
+            self.swallowed.append(&mut desk.seen);
         }
         let left = desk.clear();
-        if left.is_some() {
+        if let Some(mut request) = left {
             self.changes += 1;
-            self.pass_on(left, up);
+            // The code that awaits goes no further.
+            request.is_delivered = true;
+            self.pass_on([request], up);
             *act = Act::Quiet;
             return Polled::Pending;
         }
@@ -1779,12 +1902,27 @@ impl Act {
         }
     }
 
-    fn has_stop(&self) -> bool {
+    /// Whether a request waits at the root for what is in here. Of awaited tasks the root knows by itself when they
+    /// have ended.
+    fn holds_up_root(&self, number: u64, ended: &[bool]) -> bool {
+        match self {
+            Act::Await { task, .. } if ended[*task] => false,
+            Act::Seq(..) | Act::Both(..) => self
+                .inner()
+                .into_iter()
+                .any(|inner| inner.holds_up_root(number, ended)),
+            _ => self.holds_up(number),
+        }
+    }
+
+    /// Whether a request waits for what is in here.
+    fn holds_up(&self, number: u64) -> bool {
         match self {
             Act::Catch { .. } | Act::Finally { .. } | Act::Group { .. } => true,
             Act::Scope { is_shielded, .. } if *is_shielded => true,
             Act::Await { is_shielded, .. } => !is_shielded,
-            _ => self.inner().into_iter().any(Act::has_stop),
+            Act::Caught { numbers, .. } if numbers.contains(&number) => true,
+            _ => self.inner().into_iter().any(|inner| inner.holds_up(number)),
         }
     }
 
@@ -1853,6 +1991,11 @@ impl Code {
             }
             Code::Await { code, .. } => vec![code],
         }
+    }
+
+    fn has_tasks(&self) -> bool {
+        matches!(self, Code::Group { .. } | Code::Await { .. })
+            || self.parts().into_iter().any(Code::has_tasks)
     }
 
     fn parts_mut(&mut self) -> Vec<&mut Code> {

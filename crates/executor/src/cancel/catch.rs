@@ -13,7 +13,7 @@ use tulipa_base::wait::{self, Label};
 
 use crate::cancel::CancelReason;
 use crate::cancel::place::{Place, Settled};
-use crate::cancel::tree::{End, Kind, NodeId, Request, Target};
+use crate::cancel::tree::{End, Kind, Request, Target};
 use crate::core;
 
 /// Runs `future`, and catches a request to cancel it.
@@ -79,7 +79,7 @@ impl<F: Future> Future for CatchCancel<F> {
         loop {
             if is_due && let Some(hit) = this.place.take_hit() {
                 this.body.set(None);
-                return Poll::Ready(Err(this.place.close_with(hit)));
+                return Poll::Ready(Err(this.place.put_in_hand(hit)));
             }
             let polled = {
                 let _inside = this.place.enter();
@@ -115,18 +115,19 @@ impl<F> fmt::Debug for CatchCancel<F> {
 #[must_use = "a request that is dropped is swallowed: pass it on with `resume().await`, or say `forgive()`"]
 pub struct Cancelled {
     request: Request,
+    /// Where the catch point was. Others wait for it, until it is given up.
+    place: Place,
+    /// The task that was asked.
     task: Option<TaskId>,
-    /// The next place further out.
-    parent: Option<NodeId>,
     _not_send: PhantomData<Rc<()>>,
 }
 
 impl Cancelled {
-    pub(crate) fn new(request: Request, task: Option<TaskId>, parent: Option<NodeId>) -> Cancelled {
+    pub(crate) fn new(request: Request, place: Place) -> Cancelled {
         Cancelled {
             request,
-            task,
-            parent,
+            task: place.task(),
+            place,
             _not_send: PhantomData,
         }
     }
@@ -162,17 +163,19 @@ impl Cancelled {
     }
 
     fn pass_on(self) {
+        if self.place.pass_on(&self.request) {
+            return;
+        }
+        // The place is gone, with the code carried elsewhere: the next one is the root, or that of another task.
         let Some(core) = core::current() else { return };
         let (Some(task), Some(tree)) = (core.get().running_task(), core.get().tree()) else {
             return;
         };
-        if Some(task.header().id) != self.task {
-            task.cancel(self.request.reason);
-            return;
+        if Some(task.header().id) == self.task {
+            tree.pass_on(task, None, self.request.clone());
+        } else {
+            task.cancel(self.request.reason.clone());
         }
-        // The place further out may be gone, with the code around moved elsewhere: then the root is next.
-        let parent = self.parent.filter(|id| tree.id(id.index) == Some(*id));
-        tree.pass_on(task, parent.map(|id| id.index), self.request);
     }
 }
 

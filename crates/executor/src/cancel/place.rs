@@ -1,7 +1,10 @@
 //! A future's place in the tree: the node it owns, and where the code that runs inside of it belongs.
 
+use std::mem;
 use std::rc::Rc;
 use std::task::Context;
+
+use tulipa_base::TaskId;
 
 use crate::cancel::tree::{Delivered, End, Found, Kind, NodeId, NodeIndex, Request, Target, Tree};
 use crate::cancel::{CancelReason, Cancelled};
@@ -198,16 +201,32 @@ impl Place {
         }
     }
 
-    /// Gives the node up, and makes the request that has hit it a value for the code around.
-    pub(crate) fn close_with(&mut self, hit: Hit) -> Cancelled {
-        let (mut task, mut parent) = (None, None);
-        if let Some(Opened { tree, id }) = &self.opened {
-            task = tree.task(*id);
-            parent = tree.parent(*id).and_then(|index| tree.id(index));
+    /// Makes the request that has hit the node a value for the code around. The node goes with it.
+    pub(crate) fn put_in_hand(&mut self, hit: Hit) -> Cancelled {
+        let place = mem::take(self);
+        if let Some(Opened { tree, id }) = &place.opened {
+            tree.put_in_hand(*id, &hit.request);
         }
-        // What has come since it was taken is not in it.
-        self.close(End::PassOn);
-        Cancelled::new(hit.request, task, parent)
+        Cancelled::new(hit.request, place)
+    }
+
+    /// Sends a request on outwards from here. `false` when the node is not in the running task.
+    pub(crate) fn pass_on(&self, request: &Request) -> bool {
+        let (Some(opened), Some((_, task, _))) = (&self.opened, surroundings()) else {
+            return false;
+        };
+        let Opened { tree, id } = opened;
+        if tree.task(*id) != Some(task.header().id) {
+            return false;
+        }
+        tree.pass_on(task, tree.parent(*id), request.clone());
+        true
+    }
+
+    /// The task in which the node is.
+    pub(crate) fn task(&self) -> Option<TaskId> {
+        let Opened { tree, id } = self.opened.as_ref()?;
+        tree.task(*id)
     }
 }
 

@@ -9,6 +9,8 @@
 //! - A *stop* keeps a request that is on its way from whoever is further out: a catch point
 //!   (`catch_cancel`, `finally`, a group) drops its body and hands the request to the code around it; an awaited join
 //!   handle forwards it to the task awaited; a shield keeps it until what it shields is done.
+//! - A request that `catch_cancel` has given to its code is *in hand*, and the node stays in the place of that code, until
+//!   it is passed on or swallowed: other code inside of the target waits for that, as for a stop.
 //!
 //! # The way of a request
 //! ```text
@@ -26,9 +28,11 @@
 //!    a stop went away before it acted. The next stop outwards is hit, or the target.
 //!
 //! # Rules
-//! 1. A request is delivered to each stop at most once. A node remembers the last ones it has seen.
-//! 2. A scope or stop is hit only when no stop is left below it. A request that arrives at one earlier is
-//!    *deferred* there; when it is the first to bring it, any stop below that has not seen it is hit.
+//! 1. A request is delivered to each stop at most once, and not to what is inside of one that has seen it: that is
+//!    its clean-up. A node remembers the last ones it has seen.
+//! 2. A scope or stop is hit only when no stop is left below it, and nobody there has the request in hand. One that
+//!    arrives earlier is *deferred*. When it comes first, and again when somebody has swallowed it, any stop below that
+//!    has not seen it is hit.
 //! 3. While a hit has not been taken, another request for the same place is merged with it: the one
 //!    that is aimed further out stays.
 //! 4. A hit that has not been taken moves inwards, when the code that is running opens a stop: what was
@@ -109,6 +113,8 @@ pub(crate) enum Kind {
     Shield,
     /// A stop that asks another task to end, and keeps the request until that has.
     Forward(Task),
+    /// Code that has a request in hand, the one that the node has seen. No stop for others.
+    InHand,
 }
 
 /// What a request is aimed at.
@@ -149,6 +155,8 @@ pub(crate) enum End {
     Answered,
     /// They go on outwards.
     PassOn,
+    /// They go on outwards, and the future counts on that.
+    CountOn,
 }
 
 /// Whether a node was where it is looked for.
@@ -195,11 +203,37 @@ impl Node {
     }
 
     fn is_stop(&self) -> bool {
-        !matches!(self.kind, Kind::Scope)
+        !matches!(self.kind, Kind::Scope | Kind::InHand)
+    }
+
+    /// Whether a request with this number waits for what the node stands for.
+    fn holds_up(&self, number: u64) -> bool {
+        self.is_stop() || self.is_in_hand(number)
+    }
+
+    fn is_in_hand(&self, number: u64) -> bool {
+        matches!(self.kind, Kind::InHand) && self.seen.contains(&number)
     }
 
     fn has_seen(&self, request: &Request) -> bool {
         self.seen.contains(&request.id)
+    }
+
+    /// It has seen the request.
+    fn note(&mut self, request: &Request) {
+        if !self.has_seen(request) {
+            self.seen.rotate_right(1);
+            self.seen[0] = request.id;
+        }
+    }
+
+    /// It has not seen the request after all.
+    fn forget(&mut self, request: &Request) {
+        for number in &mut self.seen {
+            if *number == request.id {
+                *number = 0;
+            }
+        }
     }
 
     /// Whether what is inside is out of reach of requests from outside.
@@ -424,10 +458,12 @@ impl Tree {
         self.change(|nodes| {
             let Some(node) = nodes.find(id) else { return };
             let (task, parent) = (node.task, node.parent);
-            if !node.has_request() {
+            let has_swallowed = end == End::Answered || matches!(node.kind, Kind::InHand);
+            if !node.has_request() && !has_swallowed {
                 nodes.remove(id.index);
                 return nodes.settle_deferred(task, parent);
             }
+            let seen = node.seen;
             let held = node.held.take();
             let late = [
                 nodes.set_hit(id.index, None),
@@ -437,16 +473,49 @@ impl Tree {
             let left = match end {
                 End::Consumed => None,
                 End::Answered => nodes.outermost(late),
-                End::PassOn => {
+                End::PassOn | End::CountOn => {
                     let [hit, deferred] = late;
                     nodes.outermost([hit, deferred, held])
                 }
             };
+            let left = left.map(|mut request| {
+                request.is_delivered |= end == End::CountOn;
+                request
+            });
             match left {
+                Some(request) => nodes.pass_on(task, parent, request),
+                None if has_swallowed => nodes.bring_deferred(task, parent, &seen),
+                None => nodes.settle_deferred(task, parent),
+            }
+        });
+    }
+
+    /// The code of this catch point has taken a request: the node stays in its place.
+    pub(crate) fn put_in_hand(&self, id: NodeId, request: &Request) {
+        let waker = self.with(id, |node| node.waker.take());
+        self.change(|nodes| {
+            let Some(node) = nodes.find(id) else { return };
+            let (task, parent) = (node.task, node.parent);
+            node.kind = Kind::InHand;
+            node.polled = None;
+            if !node.has_seen(request) {
+                node.seen[0] = request.id;
+            }
+            nodes.move_out(id.index);
+            // What has come since it was taken is not in it: that is for those further out.
+            let late = [
+                nodes.set_hit(id.index, None),
+                nodes.set_deferred(id.index, None),
+            ];
+            for late in late.iter().flatten() {
+                nodes.get_mut(id.index).forget(late);
+            }
+            match nodes.outermost(late) {
                 Some(request) => nodes.pass_on(task, parent, request),
                 None => nodes.settle_deferred(task, parent),
             }
         });
+        drop(waker);
     }
 
     /// The request that has hit this node, which from now on is delivered.
@@ -720,14 +789,19 @@ impl Nodes<'_> {
 
     /// Removes a node. What is below moves outwards by one.
     fn remove(&mut self, index: NodeIndex) {
+        self.move_out(index);
+        self.unlink(index);
+        self.free(index);
+    }
+
+    /// Moves what is below a node outwards by one.
+    fn move_out(&mut self, index: NodeIndex) {
         let node = self.get(index);
         let (task, parent) = (node.task, node.parent);
         while let Some(child) = self.get(index).first_child {
             self.unlink(child);
             self.link(child, task, parent);
         }
-        self.unlink(index);
-        self.free(index);
     }
 
     /// Frees the memory of a node that is nowhere.
@@ -855,10 +929,7 @@ impl Nodes<'_> {
     fn hit(&mut self, index: NodeIndex, request: Request) {
         let own = self.own_target(index);
         let node = self.get_mut(index);
-        if !node.has_seen(&request) {
-            node.seen.rotate_right(1);
-            node.seen[0] = request.id;
-        }
+        node.note(&request);
         match node.kind.clone() {
             // To one that has ended already it comes too late: it is for whoever awaits.
             Kind::Forward(task) if !task.is_finished() => {
@@ -870,8 +941,7 @@ impl Nodes<'_> {
                 self.hold(index, request);
             }
             Kind::Shield if request.target != own => self.hold(index, request),
-            Kind::Catch if node.covers() && request.target != own => self.hold(index, request),
-            Kind::Scope | Kind::Catch | Kind::Shield | Kind::Forward(_) => {
+            _ => {
                 let before = self.set_hit(index, None);
                 let hit = self.outermost([before, Some(request)]);
                 self.set_hit(index, hit);
@@ -893,29 +963,55 @@ impl Nodes<'_> {
     /// Hits the innermost stops below a node that have not seen the request. Returns whether there is any
     /// stop.
     fn hit_stops_below(&mut self, index: NodeIndex, request: &Request) -> bool {
-        let mut any = false;
-        let mut child = self.get(index).first_child;
-        while let Some(index) = child {
-            any |= self.hit_stops_from(index, request);
-            child = self.get(index).next;
+        self.hit_stops_among(self.get(index).first_child, request)
+    }
+
+    /// The same for a node, those behind it in their list, and what is below.
+    fn hit_stops_among(&mut self, first: Option<NodeIndex>, request: &Request) -> bool {
+        let in_hand = self.in_hand_among(first, request);
+        let mut any = in_hand.is_some();
+        let mut node = first;
+        while let Some(index) = node {
+            // What has been opened since belongs to the clean-up, perhaps.
+            let generation = self.get(index).generation;
+            if in_hand.is_none_or(|since| generation.wrapping_sub(since) >= u32::MAX / 2) {
+                any |= self.hit_stops_from(index, request);
+            }
+            node = self.get(index).next;
         }
         any
     }
 
-    /// The same for a node and what is below.
+    /// Since when code at a place has this request in hand: the generation of the first node for that in a list.
+    fn in_hand_among(&self, first: Option<NodeIndex>, request: &Request) -> Option<u32> {
+        let nodes = std::iter::successors(first, |index| self.get(*index).next);
+        nodes
+            .map(|index| self.get(index))
+            .filter(|node| node.is_in_hand(request.id))
+            .map(|node| node.generation)
+            .min()
+    }
+
+    /// The same as [`hit_stops_below`](Nodes::hit_stops_below) for a node and what is below.
     fn hit_stops_from(&mut self, index: NodeIndex, request: &Request) -> bool {
         let node = self.get(index);
         if !node.is_awaited() {
             return false;
         }
+        if node.has_seen(request) && node.holds_up(request.id) {
+            return true;
+        }
         if !node.covers() && self.hit_stops_below(index, request) {
             return true;
         }
-        let node = self.get(index);
+        let node = self.get_mut(index);
         if !node.is_stop() {
             return false;
         }
-        if !node.has_seen(request) {
+        if node.lets_one_pass && node.held.is_none() {
+            node.note(request);
+            self.hold(index, request.clone());
+        } else {
             self.hit(index, request.clone());
         }
         true
@@ -923,22 +1019,20 @@ impl Nodes<'_> {
 
     /// The same for a whole task, with the tasks that it awaits at its root.
     fn hit_stops_of(&mut self, task: TaskRef, request: &Request) -> bool {
-        let mut any = false;
-        let mut node = task.header().scopes.get();
-        while let Some(index) = node {
-            any |= self.hit_stops_from(index, request);
-            node = self.get(index).next;
-        }
+        let first = task.header().scopes.get();
+        let mut any = self.hit_stops_among(first, request);
         let mut awaited = task.header().waits.first_awaited();
         if awaited.is_some() {
+            any = true;
+            if self.in_hand_among(first, request).is_some() {
+                return any; // They are part of the clean-up, perhaps.
+            }
             // It comes back by another way, without its number.
-            let has_nodes = task.header().scopes.get().is_some();
             task.header().with_extras(|extras| {
-                extras.forwarded = if has_nodes { request.id } else { 0 };
+                extras.forwarded = if first.is_some() { request.id } else { 0 };
             });
         }
         while let Some(inner) = awaited {
-            any = true;
             let header = inner.header();
             if !header.flags.get().has(Flags::FORWARDED) {
                 header.set(Flags::FORWARDED);
@@ -1031,7 +1125,7 @@ impl Nodes<'_> {
         let deferred = &self.get(index).deferred;
         let is_known = deferred.as_ref().is_some_and(|it| it.id == request.id);
         let has_stop = if is_known {
-            self.has_stop_among(self.get(index).first_child)
+            self.is_held_up_below(index, request.id)
         } else {
             self.hit_stops_below(index, &request)
         };
@@ -1044,9 +1138,8 @@ impl Nodes<'_> {
     }
 
     fn arrive_at_root(&mut self, task: TaskRef, request: Request) {
-        let before = task.header().with_extras(|extras| extras.deferred);
-        let is_known = before == request.id && task.header().flags.get().has(Flags::DEFERRED);
-        if is_known && self.has_stop(task) {
+        let is_known = self.deferred_at_root(task) == Some(request.id);
+        if is_known && self.is_held_up(task, request.id) {
             return;
         }
         if self.hit_stops_of(task, &request) {
@@ -1057,37 +1150,79 @@ impl Nodes<'_> {
                 task.header().set(Flags::DELIVERED);
             }
         } else {
+            task.header().clear(Flags::DEFERRED);
             self.hit_root(task, &request);
         }
     }
 
+    /// The number of the request that is deferred at the root.
+    fn deferred_at_root(&self, task: TaskRef) -> Option<u64> {
+        let is_deferred = task.header().flags.get().has(Flags::DEFERRED);
+        is_deferred.then(|| task.header().with_extras(|extras| extras.deferred))
+    }
+
+    /// The nearest node around a place at which a request is deferred.
+    fn nearest_deferred(&self, parent: Option<NodeIndex>) -> Option<NodeIndex> {
+        let nearest = parent.filter(|_| self.deferred.get() > 0);
+        std::iter::successors(nearest, |index| self.get(*index).parent)
+            .find(|index| self.get(*index).deferred.is_some())
+    }
+
     /// A stop below `parent` is gone. What was deferred further out arrives, if it was the last one.
     fn settle_deferred(&mut self, task: TaskRef, parent: Option<NodeIndex>) {
-        let mut place = parent.filter(|_| self.deferred.get() > 0);
-        while let Some(index) = place {
-            if self.get(index).deferred.is_some() {
-                if !self.has_stop_among(self.get(index).first_child)
-                    && let Some(request) = self.set_deferred(index, None)
-                {
-                    self.hit(index, request);
-                }
-                return;
+        if let Some(index) = self.nearest_deferred(parent) {
+            let number = self.get(index).deferred.as_ref().map_or(0, |it| it.id);
+            if !self.is_held_up_below(index, number)
+                && let Some(request) = self.set_deferred(index, None)
+            {
+                self.hit(index, request);
             }
-            place = self.get(index).parent;
-        }
-        if task.header().flags.get().has(Flags::DEFERRED) && !self.has_stop(task) {
+        } else if let Some(number) = self.deferred_at_root(task)
+            && !self.is_held_up(task, number)
+        {
             task.header().clear(Flags::DEFERRED);
             self.end(task);
         }
     }
 
-    fn has_stop(&self, task: TaskRef) -> bool {
-        self.has_stop_among(task.header().scopes.get())
+    /// Somebody below `parent` has seen to some requests, or swallowed them. If one of those is deferred further out,
+    /// it is brought to whoever has not seen it.
+    fn bring_deferred(&mut self, task: TaskRef, parent: Option<NodeIndex>, seen: &[u64]) {
+        if let Some(index) = self.nearest_deferred(parent) {
+            let is_same = |it: &mut Request| seen.contains(&it.id);
+            if self.get_mut(index).deferred.as_mut().is_some_and(is_same)
+                && let Some(request) = self.set_deferred(index, None)
+            {
+                return self.arrive(index, request);
+            }
+        } else if let Some(id) = self.deferred_at_root(task)
+            && seen.contains(&id)
+        {
+            task.header().clear(Flags::DEFERRED);
+            let request = Request {
+                id,
+                target: Target::Root,
+                reason: task.cancel_reason(),
+                is_delivered: task.header().flags.get().has(Flags::DELIVERED),
+            };
+            return self.arrive_at_root(task, request);
+        }
+        self.settle_deferred(task, parent);
+    }
+
+    /// Whether a request with this number has to wait at the root.
+    fn is_held_up(&self, task: TaskRef, number: u64) -> bool {
+        self.is_held_up_among(task.header().scopes.get(), number)
             || task.header().waits.first_awaited().is_some()
     }
 
-    /// Whether there is a stop that somebody awaits among a node, those next to it, and all below.
-    fn has_stop_among(&self, first: Option<NodeIndex>) -> bool {
+    /// Whether a request with this number has to wait at a node.
+    fn is_held_up_below(&self, index: NodeIndex, number: u64) -> bool {
+        self.is_held_up_among(self.get(index).first_child, number)
+    }
+
+    /// Whether a request with this number waits for a node, for those behind it in their list, or what is below.
+    fn is_held_up_among(&self, first: Option<NodeIndex>, number: u64) -> bool {
         let mut left: Vec<_> = first.into_iter().collect();
         while let Some(index) = left.pop() {
             let node = self.get(index);
@@ -1095,7 +1230,7 @@ impl Nodes<'_> {
             if !node.is_awaited() {
                 continue;
             }
-            if node.is_stop() {
+            if node.holds_up(number) {
                 return true;
             }
             left.extend(node.first_child);
@@ -1128,7 +1263,7 @@ impl Nodes<'_> {
     fn draw_in(&mut self, index: NodeIndex) {
         let node = self.get(index);
         let (task, parent) = (node.task, node.parent);
-        if !node.is_stop() && !self.has_stop_among(node.first_child) {
+        if !node.is_stop() && !self.is_held_up_below(index, 0) {
             return;
         }
         let Some(request) = self.take_nearest_hit(task, parent) else {
@@ -1146,6 +1281,7 @@ impl Nodes<'_> {
         let mut place = parent.filter(|_| self.hits.get() > 0);
         while let Some(index) = place {
             if let Some(request) = self.set_hit(index, None) {
+                self.get_mut(index).forget(&request);
                 return Some(request);
             }
             place = self.get(index).parent;

@@ -13,7 +13,7 @@ use tulipa_base::{Instant, TaskId};
 use crate::cancel::{CancelReason, Limited};
 use crate::group::error::{Failure, FailureCause};
 use crate::group::family::Family;
-use crate::task::{self, JoinError, JoinHandle, Task};
+use crate::task::{self, Flags, JoinError, JoinHandle, Task};
 
 pin_project! {
     /// What a child's task runs. Yields the value; a failure goes to the family instead.
@@ -99,6 +99,7 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for Child<'_, F, E> {
             Err(payload) => FailureCause::Panicked(payload),
         };
         if let Some(task) = task::try_current() {
+            task.task_ref().header().set(Flags::FAILED);
             family.fail(Failure::of_member(&task, cause));
         }
         Poll::Ready(None)

@@ -62,18 +62,18 @@ impl Flags {
     pub(crate) const SCOPED: Flags = Flags(1 << 13);
     /// Has values of context variables.
     pub(crate) const CONTEXT: Flags = Flags(1 << 14);
-
     /// A callback, which is no task: it is in no registry, and runs once, outside of any task.
     pub(crate) const CALLBACK: Flags = Flags(1 << 15);
+    /// Belongs to a task group, which sees to its end.
+    pub(crate) const MEMBER: Flags = Flags(1 << 16);
     /// The request that `CANCEL` or `DEFERRED` stand for has been delivered further in: it cannot be taken back.
     pub(crate) const DELIVERED: Flags = Flags(1 << 17);
     /// Requests are being forwarded, and this task has been asked.
     pub(crate) const ASKED: Flags = Flags(1 << 18);
+    /// A child that has failed, which its group knows: the value says nothing to whoever awaits.
+    pub(crate) const FAILED: Flags = Flags(1 << 19);
 
-    /// Belongs to a task group, which sees to its end.
-    pub(crate) const MEMBER: Flags = Flags(1 << 16);
-
-    const NAMES: [(Flags, &'static str); 19] = [
+    const NAMES: [(Flags, &'static str); 20] = [
         (Flags::SCHEDULED, "SCHEDULED"),
         (Flags::RUNNING, "RUNNING"),
         (Flags::COMPLETE, "COMPLETE"),
@@ -93,6 +93,7 @@ impl Flags {
         (Flags::MEMBER, "MEMBER"),
         (Flags::DELIVERED, "DELIVERED"),
         (Flags::ASKED, "ASKED"),
+        (Flags::FAILED, "FAILED"),
     ];
 
     #[inline]
@@ -116,6 +117,11 @@ impl Flags {
     pub(crate) fn exchange(self, old: Flags, new: Flags) -> Flags {
         debug_assert!(self.has(old) && !self.has(new), "{self:?}");
         Flags(self.0 ^ old.0 ^ new.0)
+    }
+
+    /// Whether a task with these flags has ended with something for whoever awaits it: a value, or a panic.
+    pub(crate) const fn is_answer(self) -> bool {
+        self.has(Flags::VALUE.with(Flags::PANICKED)) && !self.has(Flags::FAILED)
     }
 
     /// Whether any flag of `other` is set.
@@ -602,13 +608,13 @@ impl TaskRef {
         }
     }
 
-    /// The request to cancel the joiner, which is a task, was forwarded to this one. If this one has ended as
-    /// cancelled it goes on in the other; which need not look at the handle any more.
+    /// The request to cancel the joiner, which is a task, was forwarded to this one. Without an answer it goes on in
+    /// the other, which need not look at the handle any more.
     #[cold]
     fn answer_joiner(self) {
         let header = self.header();
-        let is_cancelled = header.flags.get().has(Flags::CANCELLED);
-        let waiter = header.joiner.task().filter(|_| is_cancelled);
+        let is_answered = header.flags.get().is_answer();
+        let waiter = header.joiner.task().filter(|_| !is_answered);
         if !waiter.is_some_and(pass_on_to) {
             header.clear(Flags::FORWARDED);
         }

@@ -77,8 +77,7 @@ impl Tie {
 
     /// Gives the node up.
     fn end(&mut self) {
-        let flags = self.task.header().flags.get();
-        let is_answered = flags.has(Flags::VALUE.with(Flags::PANICKED));
+        let is_answered = self.task.header().flags.get().is_answer();
         self.place.close(if is_answered {
             End::Answered
         } else {
@@ -494,11 +493,15 @@ impl<T> JoinHandle<T> {
         let header = self.task.header();
         let waiter = core::current().and_then(|core| core.get().running_task());
         if let Some(tie) = &mut self.tie {
-            let is_cancelled = header.flags.get().has(Flags::CANCELLED);
-            if tie.place.is_hit() || is_cancelled && tie.place.is_holding() {
+            let is_answered = header.flags.get().is_answer();
+            if tie.place.is_hit() || !is_answered && tie.place.is_holding() {
                 tie.passed_on_in = waiter.map(|waiter| waiter.header().id);
             }
-            tie.end();
+            tie.place.close(match (is_answered, tie.place.is_hit()) {
+                (true, false) => End::Answered,
+                // A hit wins over the answer.
+                (false, _) | (true, true) => End::CountOn,
+            });
             // The code that awaits is about to be dropped, unless the handle has been carried elsewhere.
             return waiter.is_some_and(|waiter| tie.passed_on_in == Some(waiter.header().id));
         }

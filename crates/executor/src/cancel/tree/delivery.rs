@@ -39,6 +39,7 @@ impl Tree {
                 Kind::Scope | Kind::Catch => Delivery::CleaningUp,
                 Kind::Shield => Delivery::Shielded,
                 Kind::Forward(_) => Delivery::Forwarded,
+                Kind::InHand => Delivery::Caught,
             };
             let hit = node.hit.iter().map(|it| (Delivery::OnItsWay, it));
             for found in hit.chain(node.held.iter().map(|it| (held, it))) {
