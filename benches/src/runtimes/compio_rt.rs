@@ -8,6 +8,7 @@ use compio::buf::{BufResult, IntoInner, IoBuf};
 use compio::io::{AsyncRead, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
 use compio::runtime::{JoinHandle, Runtime as CompioRuntime};
+use futures_util::FutureExt;
 
 use super::{Joined, Runtime, WakeSelf};
 use crate::tcp::server;
@@ -56,8 +57,11 @@ impl Runtime for Compio {
     }
 
     #[inline]
-    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
-        compio::time::timeout(duration, future).await.ok()
+    fn timeout<F: Future>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> {
+        compio::time::timeout(duration, future).map(Result::ok)
     }
 
     async fn cancel_all(tasks: Vec<Self::Join<()>>) {

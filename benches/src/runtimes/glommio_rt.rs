@@ -6,6 +6,7 @@ use std::net;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement, Task};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,11 +61,12 @@ impl Runtime for Glommio {
     }
 
     #[inline]
-    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+    fn timeout<F: Future>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> {
         // It takes futures that can fail only.
-        glommio::timer::timeout(duration, async { Ok(future.await) })
-            .await
-            .ok()
+        glommio::timer::timeout(duration, future.map(Ok)).map(Result::ok)
     }
 
     async fn cancel_all(tasks: Vec<Self::Join<()>>) {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use monoio::buf::IoBuf;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
@@ -55,8 +56,11 @@ impl Runtime for Monoio {
     }
 
     #[inline]
-    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
-        monoio::time::timeout(duration, future).await.ok()
+    fn timeout<F: Future>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> {
+        monoio::time::timeout(duration, future).map(Result::ok)
     }
 
     fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {

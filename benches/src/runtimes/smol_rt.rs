@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
 use smol::{LocalExecutor, Task, Timer};
@@ -58,13 +59,14 @@ impl Runtime for Smol {
     }
 
     #[inline]
-    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
-        let value = async { Some(future.await) };
-        let time_is_up = async {
+    fn timeout<F: Future>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> {
+        smol::future::or(future.map(Some), async move {
             Timer::after(duration).await;
             None
-        };
-        smol::future::or(value, time_is_up).await
+        })
     }
 
     async fn cancel_all(tasks: Vec<Self::Join<()>>) {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::runtime::LocalRuntime;
 use tokio::task::JoinHandle;
 
@@ -47,8 +48,11 @@ impl Runtime for TokioLocal {
     }
 
     #[inline]
-    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
-        tokio::time::timeout(duration, future).await.ok()
+    fn timeout<F: Future>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> {
+        tokio::time::timeout(duration, future).map(Result::ok)
     }
 
     fn join_set<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = u64>

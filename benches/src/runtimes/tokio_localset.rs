@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::runtime::Builder;
 use tokio::task::{JoinHandle, LocalSet};
 
@@ -51,8 +52,11 @@ impl Runtime for TokioLocalSet {
     }
 
     #[inline]
-    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
-        tokio::time::timeout(duration, future).await.ok()
+    fn timeout<F: Future>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> {
+        tokio::time::timeout(duration, future).map(Result::ok)
     }
 
     fn join_set<F>(futures: impl Iterator<Item = F>) -> impl Future<Output = u64>

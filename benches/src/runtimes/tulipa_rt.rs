@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tulipa::net::{TcpListener, TcpStream};
 use tulipa::task::{JoinHandle, JoinSet};
 
@@ -56,8 +57,11 @@ impl Runtime for Tulipa {
     }
 
     #[inline]
-    async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
-        tulipa::timeout(duration, future).await.ok()
+    fn timeout<F: Future>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> {
+        tulipa::timeout(duration, future).map(Result::ok)
     }
 
     async fn join_set<F>(futures: impl Iterator<Item = F>) -> u64

@@ -36,8 +36,14 @@ impl TaskId {
         let next = self.0.get().wrapping_add(1);
         match NonZeroU64::new(next) {
             Some(id) if next & SEQUENCE_MASK != 0 => TaskId(id),
-            _ => TaskId::new((self.0.get() >> SEQUENCE_BITS) as u16, 1),
+            _ => self.first(),
         }
+    }
+
+    /// The first id in the same loop.
+    #[cold]
+    fn first(self) -> TaskId {
+        TaskId::new((self.0.get() >> SEQUENCE_BITS) as u16, 1)
     }
 
     /// How many ids before `later`, of the same loop, this one was given out; zero if too many to count.

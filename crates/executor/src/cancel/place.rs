@@ -43,6 +43,12 @@ impl Spot {
         NodeIndex::from_u32(self.0 as u32)
     }
 
+    /// One scope further in, which has no node yet.
+    #[inline(always)]
+    fn with_unopened(self) -> Spot {
+        Spot(self.0 + ONE_UNOPENED)
+    }
+
     fn has_unopened(self) -> bool {
         self.0 >= ONE_UNOPENED
     }
@@ -281,10 +287,9 @@ impl Drop for Inside {
 /// needs it (see [`Spot`]).
 #[must_use]
 pub(crate) struct InsideUnopened {
+    // Whatever is out of line gets copies of these, not a reference: so they stay in registers.
     core: CorePtr,
-    spot: Spot,
-    /// The node, if there is one, belongs to a place.
-    has_left: bool,
+    around: Spot,
 }
 
 impl InsideUnopened {
@@ -292,13 +297,9 @@ impl InsideUnopened {
     #[inline(always)]
     pub(crate) fn enter() -> Option<InsideUnopened> {
         let core = core::current()?;
-        let spot = core.get().spot.get();
-        core.get().spot.set(Spot(spot.0 + ONE_UNOPENED));
-        Some(InsideUnopened {
-            core,
-            spot,
-            has_left: false,
-        })
+        let around = core.get().spot.get();
+        core.get().spot.set(around.with_unopened());
+        Some(InsideUnopened { core, around })
     }
 
     /// The loop that runs.
@@ -309,65 +310,50 @@ impl InsideUnopened {
 
     /// Ends it. Gives the node to `place`, if one was opened meanwhile.
     #[inline(always)]
-    pub(crate) fn leave(mut self, place: &mut Place) {
-        self.has_left = true;
-        if self.core.get().spot.get() != Spot(self.spot.0 + ONE_UNOPENED) {
-            self.adopt(place);
+    pub(crate) fn leave(self, place: &mut Place) {
+        let (core, around) = (self.core, self.around);
+        mem::forget(self);
+        if core.get().spot.get() == around.with_unopened() {
+            core.get().spot.set(around);
+        } else if let Some(opened) = leave_opened(core, around) {
+            place.opened = Some(opened);
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn adopt(&self, place: &mut Place) {
-        let Some(tree) = self.core.get().tree() else {
-            return;
-        };
-        let spot = self.core.get().spot.get();
-        if let Some(id) = spot.node().and_then(|index| tree.id(index)) {
-            place.opened = Some(Opened { tree, id });
-        }
-    }
-
-    /// The code inside has panicked: nobody takes the node that was opened.
-    #[cold]
-    fn give_up(&self) {
-        let Some(tree) = self.core.get().tree() else {
-            return;
-        };
-        let node = self.core.get().spot.get().node();
-        let Some(id) = node.and_then(|index| tree.id(index)) else {
-            return;
-        };
-        self.core.get().spot.set(self.spot_around());
-        tree.detach(id, End::PassOn);
-    }
-
-    /// Where the code around is, once nodes were opened: the scopes around have theirs now as well.
-    #[cold]
-    #[inline(never)]
-    fn spot_around(&self) -> Spot {
-        if !self.spot.has_unopened() {
-            return self.spot;
-        }
-        let now = self.core.get().spot.get();
-        let parent = self.core.get().tree().and_then(|tree| {
-            let id = tree.id(now.node()?)?;
-            tree.parent(id)
-        });
-        Spot::at(parent)
     }
 }
 
 impl Drop for InsideUnopened {
+    /// The code inside has panicked.
     #[inline(always)]
     fn drop(&mut self) {
-        let core = self.core.get();
-        if core.spot.get() == Spot(self.spot.0 + ONE_UNOPENED) {
-            core.spot.set(self.spot);
-        } else if !self.has_left {
-            self.give_up();
-        } else {
-            core.spot.set(self.spot_around());
+        let (core, around) = (self.core, self.around);
+        if core.get().spot.get() == around.with_unopened() {
+            core.get().spot.set(around);
+        } else if let Some(opened) = leave_opened(core, around) {
+            // Nobody takes the node.
+            opened.tree.detach(opened.id, End::PassOn);
         }
     }
+}
+
+/// Goes back to the code around a scope whose node was opened meanwhile, and returns that.
+#[cold]
+#[inline(never)]
+fn leave_opened(core: CorePtr, around: Spot) -> Option<Opened> {
+    let tree = core.get().tree();
+    let node = core.get().spot.get().node();
+    let opened = tree.and_then(|tree| {
+        Some(Opened {
+            id: tree.id(node?)?,
+            tree,
+        })
+    });
+    // The scopes around that had no node have theirs now as well.
+    let around = if around.has_unopened() {
+        let parent = opened.as_ref().and_then(|it| it.tree.parent(it.id));
+        Spot::at(parent)
+    } else {
+        around
+    };
+    core.get().spot.set(around);
+    opened
 }

@@ -428,7 +428,7 @@ impl TaskRef {
                 self.keep_noted();
             }
             header.since_ms.set(core.coarse_ms());
-        } else if let Polled::Panicked = polled {
+        } else if !matches!(polled, Polled::Value) {
             self.complete_panicked();
         } else if !self.complete_plain(core) {
             self.complete(Flags::VALUE);
@@ -510,27 +510,33 @@ impl TaskRef {
         if flags.only(LOOKED_AT) != Flags::HANDLE || header.scopes.get().is_some() {
             return false;
         }
-        let joiner = header.joiner.task();
-        if let Some(waiter) = joiner {
-            let header = waiter.header();
-            if !header.waits.is_only(self) || header.flags.get().has(Flags::DEFERRED) {
-                return false;
-            }
-            header.waits.set_awaited(None);
-        } else if !header.joiner.is_empty() {
+        if header.joiner.is_empty() {
+            self.end_plain(core, flags);
+            return true;
+        }
+        let Some(waiter) = header.joiner.task() else {
+            return false;
+        };
+        let waits = &waiter.header().waits;
+        if !waits.is_only(self) || waiter.header().flags.get().has(Flags::DEFERRED) {
             return false;
         }
+        waits.set_awaited(None);
+        header.joiner.forget_task();
+        self.end_plain(core, flags);
+        waiter.schedule();
+        waiter.release_local();
+        true
+    }
+
+    /// Says of a running task with these flags that it has a value, and nothing else of it is left.
+    #[inline(always)]
+    fn end_plain(self, core: &Core, flags: Flags) {
         wait::clear(); // What its last poll has noted is not the next task's.
         let done = Flags::COMPLETE.with(Flags::VALUE);
         let over = Flags::RUNNING.with(Flags::AWAITED);
-        header.flags.set(flags.with(done).without(over));
+        self.header().flags.set(flags.with(done).without(over));
         core.tasks.remove(self);
-        if let Some(waiter) = joiner {
-            header.joiner.forget_task();
-            waiter.schedule();
-            waiter.release_local();
-        }
-        true
     }
 
     #[cold]
@@ -646,6 +652,16 @@ impl TaskRef {
                 }
             }
         }
+    }
+
+    /// Makes this task the only one that `waiter`, its joiner, awaits.
+    #[inline]
+    pub(crate) fn link_only_awaited(self, waiter: TaskRef) {
+        debug_assert!(self.header().joiner.is_task(waiter));
+        debug_assert!(self.header().next_awaited.get().is_none());
+        debug_assert!(waiter.header().waits.first_awaited().is_none());
+        self.header().set(Flags::AWAITED);
+        waiter.header().waits.set_awaited(Some(self));
     }
 
     /// Puts this task into the list of those that `waiter`, its joiner, awaits.
@@ -813,21 +829,30 @@ impl TaskRef {
     /// Frees the block. The caller was told that it gave up the last reference.
     #[inline(never)]
     fn free(self, is_owner: bool) {
+        let header = self.header();
+        let core = header.core;
+        let size = header.vtable.block;
+        let is_kept = is_owner && core.get().pool.keeps(size);
+        if !is_kept || header.has_extras() || cfg!(loom) {
+            return self.free_unusual(is_owner);
+        }
+        // SAFETY: as in `free_unusual`. Without extras no field of the header has a destructor.
+        unsafe { core.get().pool.free(self.0.cast::<u8>(), size) };
+        core.block_freed(true);
+    }
+
+    /// Frees a block that has something to drop first, or that the pool does not keep.
+    #[cold]
+    #[inline(never)]
+    fn free_unusual(self, is_owner: bool) {
         let core = self.header().core;
         let size = self.header().vtable.block;
-        if let Some(extras) = self.header().extras.take() {
-            drop_extras(extras);
-        }
-        #[cfg(loom)]
-        // SAFETY: as below. Beside the extras only what loom counts has a destructor.
-        unsafe {
-            std::ptr::drop_in_place(self.as_ptr());
-        }
         let block = self.0.cast::<u8>();
         // SAFETY: the count said `Last`, which it does only after `settle`, so the task is complete
         // and its outcome taken or dropped; nobody points to the block any more. It was allocated from
         // the core's pool with this size. The core is there until `CorePtr::block_freed`.
         unsafe {
+            std::ptr::drop_in_place(self.as_ptr());
             if is_owner {
                 core.get().pool.free(block, size);
             } else {
@@ -920,13 +945,6 @@ impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TaskRef({:p})", self.0)
     }
-}
-
-/// Out of line, so that few registers are saved where a block is freed.
-#[cold]
-#[inline(never)]
-fn drop_extras(extras: Box<Extras>) {
-    drop(extras);
 }
 
 /// Gives up a joiner without waking it.

@@ -328,7 +328,7 @@ impl Claim {
         }
         waiter.acquire_local();
         header.joiner.put_task(waiter);
-        self.link_awaited(waiter);
+        self.link_only_awaited(waiter);
         if waiter.header().flags.get().has(Flags::CANCEL) {
             forward_at_once(waiter);
         }

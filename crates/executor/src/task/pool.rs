@@ -125,6 +125,12 @@ impl Pool {
         Some(block)
     }
 
+    /// Whether a block of this size is kept when it comes back.
+    #[inline]
+    pub(crate) fn keeps(&self, size: BlockSize) -> bool {
+        size.steps < SIZES && !self.is_closed.get()
+    }
+
     /// Takes a block back. Owner thread only.
     ///
     /// # Safety
