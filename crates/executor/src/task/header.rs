@@ -504,7 +504,8 @@ impl TaskRef {
         const LOOKED_AT: Flags = Flags::HANDLE
             .with(Flags::CANCEL)
             .with(Flags::SCOPED)
-            .with(Flags::CONTEXT);
+            .with(Flags::CONTEXT)
+            .with(Flags::FAILED);
         let header = self.header();
         let flags = header.flags.get();
         if flags.only(LOOKED_AT) != Flags::HANDLE || header.scopes.get().is_some() {
