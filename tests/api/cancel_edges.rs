@@ -335,11 +335,9 @@ async fn a_request_does_not_interrupt_its_own_clean_ups() {
                 caught.unwrap_err().resume::<()>().await;
             };
             let outer = async {
-                let _ = catch_cancel(caught(20, "caught"))
-                    .await
-                    .inspect_err(|cancelled| {
-                        log.add("outer");
-                    });
+                let _ = catch_cancel(caught(20, "caught")).await.inspect_err(|_| {
+                    log.add("outer");
+                });
                 pending::<()>().await;
             };
             let finally = finally(pending::<()>(), clean_up(10, "finally"));
