@@ -45,6 +45,12 @@ fn the_child() {
     let Ok(part) = std::env::var(PART) else {
         return;
     };
+    // A shell that runs the tests in the background has them ignore it.
+    #[allow(unsafe_code, reason = "a system call")]
+    // SAFETY: no handler has been installed in this process, and the default one is no code of ours.
+    unsafe {
+        libc::signal(SIGINT, libc::SIG_DFL)
+    };
     match &*part {
         "clean up" => runner().run_and_close(async {
             drop(spawn(finally(pending::<()>(), async {
