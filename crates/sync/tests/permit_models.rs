@@ -163,7 +163,11 @@ impl Kind for RwLock<u32> {
     }
 
     fn available(&self) -> Option<usize> {
-        Some(if self.is_written() { 0 } else { ALL - self.readers() })
+        Some(if self.is_written() {
+            0
+        } else {
+            ALL - self.readers()
+        })
     }
 }
 
@@ -338,7 +342,11 @@ fn program<K: Kind>(random: &mut fastrand::Rng, length: u64) {
             }
             16 | 17 => {
                 let wanted = K::wanted(random);
-                assert_eq!(kind.probe(wanted), model.can_have(wanted), "try_ for {wanted}");
+                assert_eq!(
+                    kind.probe(wanted),
+                    model.can_have(wanted),
+                    "try_ for {wanted}"
+                );
             }
             18 if K::IS_OPEN_ENDED => {
                 let count = random.usize(0..3);
@@ -360,7 +368,10 @@ fn program<K: Kind>(random: &mut fastrand::Rng, length: u64) {
         assert_eq!(kind.waiting(), model.queue.len());
         assert_eq!(kind.available(), Some(model.available));
         for who in 0..FUTURES {
-            assert_eq!(has[who].get(), model.holding[who].is_some() || !futures.is_there(who) && has[who].get());
+            assert_eq!(
+                has[who].get(),
+                model.holding[who].is_some() || !futures.is_there(who) && has[who].get()
+            );
         }
     }
 }

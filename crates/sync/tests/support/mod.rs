@@ -45,11 +45,7 @@ impl<'a, T> Futures<'a, T> {
     }
 
     /// Puts a future there, and polls it.
-    pub(crate) fn start(
-        &mut self,
-        number: usize,
-        future: impl Future<Output = T> + 'a,
-    ) -> Poll<T> {
+    pub(crate) fn start(&mut self, number: usize, future: impl Future<Output = T> + 'a) -> Poll<T> {
         self.put(number, future);
         self.poll(number)
     }
@@ -134,7 +130,11 @@ pub(crate) fn meddling(meddle: Rc<dyn Fn(&'static str)>) -> Waker {
 
 /// How many steps the random programs of a test play in all.
 pub(crate) fn model_steps() -> u64 {
-    let default = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+    let default = if cfg!(debug_assertions) {
+        100_000
+    } else {
+        1_000_000
+    };
     std::env::var("TULIPA_MODEL_STEPS").map_or(default, |it| it.parse().expect("a number"))
 }
 
@@ -163,6 +163,10 @@ impl Future for Signal {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if self.0.get() { Poll::Ready(()) } else { Poll::Pending }
+        if self.0.get() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
