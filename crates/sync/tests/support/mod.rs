@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 
 /// A waker that counts, and tells a log which one it was.
 pub(crate) struct Bell {
@@ -60,8 +60,12 @@ impl<'a, T> Futures<'a, T> {
     /// Polls it with a waker of its own, and lets go of it when it is done.
     pub(crate) fn poll(&mut self, number: usize) -> Poll<T> {
         let waker = self.waker(number);
+        self.poll_with(number, &waker)
+    }
+
+    pub(crate) fn poll_with(&mut self, number: usize, waker: &Waker) -> Poll<T> {
         let future = self.slots[number].as_mut().expect("a future");
-        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+        let polled = future.as_mut().poll(&mut Context::from_waker(waker));
         if polled.is_ready() {
             self.slots[number] = None;
         }
@@ -87,45 +91,36 @@ pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// A waker that runs a closure when it is cloned, woken or dropped. The closure runs on this thread only.
+/// A waker that runs a closure when it is cloned, woken or dropped, on this thread.
+#[allow(unsafe_code, reason = "no safe waker tells when it is cloned")]
 pub(crate) fn meddling(meddle: Rc<dyn Fn(&'static str)>) -> Waker {
-    struct Meddler {
-        meddle: Rc<dyn Fn(&'static str)>,
-    }
     thread_local! {
-        static MEDDLERS: RefCell<Vec<Option<Rc<Meddler>>>> = const { RefCell::new(Vec::new()) };
+        static MEDDLERS: RefCell<Vec<Rc<dyn Fn(&'static str)>>> = const { RefCell::new(Vec::new()) };
     }
-    // A waker is `Send`, and the closure is not: it holds a number.
-    struct Number(usize);
-    impl Number {
-        fn call(&self, what: &'static str) {
-            let meddler = MEDDLERS
-                .try_with(|all| all.borrow()[self.0].clone())
-                .ok()
-                .flatten();
-            if let Some(meddler) = meddler {
-                (meddler.meddle)(what);
-            }
+    fn call(data: *const (), what: &'static str) {
+        let meddle = MEDDLERS.try_with(|all| all.borrow().get(data.addr() - 1).cloned());
+        if let Ok(Some(meddle)) = meddle {
+            meddle(what);
         }
     }
-    impl Drop for Number {
-        fn drop(&mut self) {
-            self.call("drop");
-        }
-    }
-    impl Wake for Number {
-        fn wake(self: Arc<Self>) {
-            self.call("wake");
-        }
-        fn wake_by_ref(self: &Arc<Self>) {
-            self.call("wake");
-        }
-    }
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            call(data, "clone");
+            RawWaker::new(data, &VTABLE)
+        },
+        |data| {
+            call(data, "wake");
+            call(data, "drop");
+        },
+        |data| call(data, "wake"),
+        |data| call(data, "drop"),
+    );
     let number = MEDDLERS.with_borrow_mut(|all| {
-        all.push(Some(Rc::new(Meddler { meddle })));
-        all.len() - 1
+        all.push(meddle);
+        all.len()
     });
-    Waker::from(Arc::new(Number(number)))
+    // SAFETY: the data is a number, of which there may be any number of copies. On another thread it finds nothing.
+    unsafe { Waker::new(std::ptr::without_provenance(number), &VTABLE) }
 }
 
 /// How many steps the random programs of a test play in all.
