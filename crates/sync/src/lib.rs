@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod lock;
+pub mod queue;
 pub mod semaphore;
 
 mod permits;
@@ -10,4 +11,5 @@ mod wait_list;
 
 pub use event::Event;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
+pub use queue::{LifoQueue, PriorityQueue, Queue};
 pub use semaphore::{OwnedPermit, Permit, Semaphore};
