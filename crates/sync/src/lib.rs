@@ -8,6 +8,7 @@ pub mod lock;
 pub mod notify;
 pub mod once_cell;
 pub mod rw_lock;
+pub mod queue;
 pub mod semaphore;
 
 mod permits;
@@ -22,4 +23,5 @@ pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use notify::Notify;
 pub use once_cell::OnceCell;
 pub use rw_lock::RwLock;
+pub use queue::{LifoQueue, PriorityQueue, Queue};
 pub use semaphore::{OwnedPermit, Permit, Semaphore};
