@@ -2,11 +2,14 @@
 
 pub mod event;
 pub mod lock;
+pub mod mpsc;
 pub mod semaphore;
 
+mod ending;
 mod permits;
 mod seen;
 mod wait_list;
+mod waker_slot;
 
 pub use event::Event;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
