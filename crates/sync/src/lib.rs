@@ -1,9 +1,12 @@
 //! Fair, cancel-safe primitives and channels for tasks on one thread, and channels that cross threads.
 
+pub mod broadcast;
 pub mod event;
 pub mod lock;
 pub mod mpsc;
+pub mod oneshot;
 pub mod semaphore;
+pub mod watch;
 
 mod ending;
 mod permits;
