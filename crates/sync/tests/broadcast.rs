@@ -223,8 +223,9 @@ fn wakers_may_use_the_channel() {
     {
         let mut first = pin!(rx.recv());
         assert!(poll_with(first.as_mut(), &sends).is_pending());
-        let mut second: Pin<Box<dyn Future<Output = ()>>> =
-            Box::pin(async move { drop(other.recv().await) });
+        let mut second: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
+            other.recv().await.unwrap_err();
+        });
         assert!(poll(second.as_mut()).is_pending());
         *waiting.borrow_mut() = Some(second);
         assert_eq!(tx.send(2), Ok(2));

@@ -256,6 +256,7 @@ fn wakers_may_use_the_channel() {
     assert_eq!(tx.receiver_count(), 1);
 
     // `drop` sends, when a wait is dropped.
+    let mut rx = tx.subscribe();
     let sender = tx.clone();
     let sends = hooked(move |act| {
         if act == Act::Drop {
