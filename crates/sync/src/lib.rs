@@ -2,6 +2,7 @@
 
 pub mod barrier;
 pub mod condition;
+pub mod broadcast;
 pub mod event;
 pub mod latch;
 pub mod lock;
@@ -9,11 +10,16 @@ pub mod notify;
 pub mod once_cell;
 pub mod rw_lock;
 pub mod queue;
+pub mod mpsc;
+pub mod oneshot;
 pub mod semaphore;
+pub mod watch;
 
+mod ending;
 mod permits;
 mod seen;
 mod wait_list;
+mod waker_slot;
 
 pub use barrier::Barrier;
 pub use condition::Condition;
