@@ -2,10 +2,12 @@
 
 pub mod event;
 pub mod lock;
+pub mod remote;
 pub mod semaphore;
 
 mod permits;
 mod seen;
+mod shim;
 mod wait_list;
 
 pub use event::Event;

@@ -121,7 +121,9 @@ impl<T: ?Sized> Lock<T> {
     #[inline]
     pub fn try_lock_owned(self: &Rc<Self>) -> Option<OwnedLockGuard<T>> {
         let locked = self.permits.try_acquire(1);
-        locked.is_ok().then(|| OwnedLockGuard { lock: self.clone() })
+        locked
+            .is_ok()
+            .then(|| OwnedLockGuard { lock: self.clone() })
     }
 
     /// Whether somebody holds it.
