@@ -12,12 +12,14 @@ pub mod rw_lock;
 pub mod queue;
 pub mod mpsc;
 pub mod oneshot;
+pub mod remote;
 pub mod semaphore;
 pub mod watch;
 
 mod ending;
 mod permits;
 mod seen;
+mod shim;
 mod wait_list;
 mod waker_slot;
 
