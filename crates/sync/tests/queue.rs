@@ -435,7 +435,7 @@ for_all_queues! {
 
     // SY13
     fn a_million_cancelled_waits_leave_nothing(Queue) {
-        let rounds = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
+        let rounds = if cfg!(debug_assertions) { 10_000 } else { 1_000_000 };
         let queue = Queue::bounded(1);
         let full = Queue::bounded(1);
         full.try_put(0).unwrap();
@@ -1190,6 +1190,36 @@ for_all_queues! {
         }
     }
 
+    // What was waited for may be there when the waker has been cloned.
+    fn a_waker_whose_clone_makes_waiting_needless(Queue) {
+        let queue = Rc::new(Queue::bounded(1));
+        let on_clone = |run: fn(&Queue<i32>)| {
+            let queue = Rc::downgrade(&queue);
+            hooked(move |on| {
+                if on == On::Clone {
+                    run(&queue.upgrade().unwrap());
+                }
+            })
+        };
+        let put = on_clone(|queue| queue.try_put(1).unwrap());
+        let get = on_clone(|queue| _ = queue.try_get());
+        let done = on_clone(|queue| while queue.task_done().is_ok() {});
+        let end = on_clone(|queue| queue.shutdown());
+        assert_eq!(hand(queue.get()).poll_with(&put), Poll::Ready(Ok(1)));
+        queue.try_put(2).unwrap();
+        assert_eq!(hand(queue.put(3)).poll_with(&get), Poll::Ready(Ok(())));
+        assert!(hand(queue.join()).poll_with(&done).is_ready());
+        assert_eq!(hand(queue.put(4)).poll_with(&end), Poll::Ready(Err(ShutDown(4))));
+        let empty = Rc::new(Queue::<u8>::new());
+        let weak = Rc::downgrade(&empty);
+        let end = hooked(move |on| {
+            if on == On::Clone {
+                weak.upgrade().unwrap().shutdown();
+            }
+        });
+        assert_eq!(hand(empty.get()).poll_with(&end), Poll::Ready(Err(ShutDown(()))));
+    }
+
     // SY14
     fn a_waker_that_panics_keeps_nobody_from_being_told(Queue) {
         let queue = Queue::<u8>::new();
@@ -1396,16 +1426,18 @@ fn comparing_that_panics_when_a_putter_is_served_loses_nothing() {
     assert_eq!(drain(&queue), [2]);
 }
 
-/// A queue that is used by a comparison, in one way, once.
-fn with_reentry<R: 'static>(
-    capacity: usize,
-    reenter: impl Fn(&Rc<PriorityQueue<Compared>>) -> R + 'static,
-) -> (
+type Reentry<R> = (
     Rc<PriorityQueue<Compared>>,
     Rc<dyn Fn(i32) -> Compared>,
     Rc<RefCell<Vec<R>>>,
     Rc<Cell<bool>>,
-) {
+);
+
+/// A queue that is used by a comparison, in one way, once it is armed. The others: what makes items, the results, the trigger.
+fn with_reentry<R: 'static>(
+    capacity: usize,
+    reenter: impl Fn(&Rc<PriorityQueue<Compared>>) -> R + 'static,
+) -> Reentry<R> {
     let queue = Rc::new(PriorityQueue::bounded(capacity));
     let is_armed = Rc::new(Cell::new(false));
     let results = Rc::new(RefCell::new(Vec::new()));
@@ -1490,6 +1522,48 @@ fn who_comes_to_wait_during_a_comparison_is_served_after_it() {
         let left = if is_put { vec![3, 4, 5] } else { vec![5] };
         assert_eq!(drain(&queue), left);
     }
+}
+
+#[test]
+fn what_is_put_while_somebody_waits_for_a_comparison_is_compared_too() {
+    let (queue, new, results, is_armed) = with_reentry(10, |queue| {
+        let getter = waiting(queue.clone().get_job_owned());
+        queue.try_put(compared(9)).unwrap();
+        assert_eq!((getter.woken(), queue.waiting_getters()), (0, 1));
+        getter
+    });
+    for number in [5, 3, 4] {
+        queue.try_put(new(number)).unwrap();
+    }
+    is_armed.set(true);
+    assert_eq!(queue.try_get().unwrap().number, 3);
+    assert_eq!(results.take()[0].now().unwrap().number, 4);
+    assert_eq!(drain(&queue), [5, 9]);
+}
+
+#[test]
+fn nobody_overtakes_those_who_wait_for_a_comparison() {
+    let (queue, new, results, is_armed) = with_reentry(10, |queue| {
+        let mut first = hand(queue.clone().get_job_owned());
+        let weak = Rc::downgrade(queue);
+        let waker = hooked(move |on| {
+            if on == On::Wake {
+                let queue = weak.upgrade().unwrap();
+                assert_eq!((queue.len(), queue.waiting_getters()), (2, 1));
+                assert!(matches!(queue.try_get(), Err(TryGetError::Empty)));
+            }
+        });
+        assert!(first.poll_with(&waker).is_pending());
+        [first, waiting(queue.clone().get_job_owned())]
+    });
+    for number in [5, 3, 4, 6] {
+        queue.try_put(new(number)).unwrap();
+    }
+    is_armed.set(true);
+    assert_eq!(queue.try_get().unwrap().number, 3);
+    let mut getters = results.take().remove(0);
+    let got = getters.each_mut().map(|it| it.now().unwrap().number);
+    assert_eq!((got, drain(&queue)), ([4, 5], vec![6]));
 }
 
 #[test]
@@ -1593,6 +1667,20 @@ fn a_shutdown_now_during_a_comparison_drops_what_is_compared() {
         );
         join.now();
     }
+}
+
+#[test]
+fn a_shutdown_now_during_a_comparison_that_nobody_waits_for() {
+    let (queue, new, results, is_armed) = with_reentry(10, |queue| queue.shutdown_now().len());
+    for number in [5, 3, 4] {
+        queue.try_put(new(number)).unwrap();
+    }
+    is_armed.set(true);
+    assert_eq!(queue.try_get().unwrap().number, 3);
+    assert_eq!(
+        (results.take(), queue.len(), queue.unfinished()),
+        (vec![0], 0, 1)
+    );
 }
 
 #[test]
