@@ -27,6 +27,7 @@
 //! - [`task_group`], and [`scope`] whose children may borrow: tasks that end together.
 //! - [`catch_cancel`], [`finally`], [`shield`], and the module [`cancel`]: ending work in a way that lets it clean up.
 //! - [`spawn_blocking`], and the module [`blocking`]: work for other threads.
+//! - The module [`sync`]: locks, signals, queues and channels.
 //! - The module [`net`]: sockets. They implement the traits of `futures-io`.
 //! - The module [`runtime`]: the runner and the event loop, callbacks, promises, other threads, the
 //!   reactor's choice, failures that nobody looks at.
@@ -46,6 +47,7 @@ pub mod cancel;
 pub mod guide;
 pub mod net;
 pub mod runtime;
+pub mod sync;
 pub mod task;
 pub mod time;
 

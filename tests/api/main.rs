@@ -45,6 +45,7 @@ mod runner;
 mod scopes;
 mod shutdown;
 mod staggered_race;
+mod sync;
 mod task_model;
 mod tasks;
 mod tcp;

@@ -10,6 +10,7 @@ static ALLOCATOR: Counting = Counting;
 
 thread_local! {
     static BYTES_HELD: Cell<isize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Bytes that this thread has asked for, less those that it has given back.
@@ -17,11 +18,19 @@ pub(crate) fn bytes_held() -> isize {
     BYTES_HELD.get()
 }
 
+/// How often this thread has asked for memory.
+pub(crate) fn allocations() -> u64 {
+    ALLOCATIONS.get()
+}
+
 struct Counting;
 
 fn count(bytes: usize, sign: isize) {
     // Not while the thread's variables are dropped.
     let _ = BYTES_HELD.try_with(|held| held.set(held.get() + sign * bytes as isize));
+    if sign > 0 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+    }
 }
 
 // SAFETY: every method passes its arguments on to `System` and returns what that returned; the counting

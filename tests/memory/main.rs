@@ -7,3 +7,4 @@
 
 mod allocator;
 mod soak;
+mod waits;

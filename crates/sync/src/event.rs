@@ -55,12 +55,25 @@ has_wait_list!([] Event, (), waiters);
 impl Event {
     /// An event that is not set.
     pub const fn new() -> Event {
+        Event::of_kind("Event", false)
+    }
+
+    /// What is made of an event, under its own name.
+    pub(crate) const fn of_kind(kind: &'static str, is_set: bool) -> Event {
         Event {
-            is_set: Cell::new(false),
+            is_set: Cell::new(is_set),
             let_go_before: Cell::new(0),
             waiters: WaitList::new(),
-            seen: Seen::new("Event"),
+            seen: Seen::new(kind),
         }
+    }
+
+    /// Begins to describe what is made of it.
+    pub(crate) fn describe<'a, 'b>(
+        &self,
+        f: &'a mut fmt::Formatter<'b>,
+    ) -> fmt::DebugStruct<'a, 'b> {
+        self.seen.fmt_struct(f)
     }
 
     /// Gives it a name, for dumps and for `Debug`.

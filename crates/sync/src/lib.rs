@@ -1,13 +1,25 @@
 //! Fair, cancel-safe primitives and channels for tasks on one thread, and channels that cross threads.
 
+pub mod barrier;
+pub mod condition;
 pub mod event;
+pub mod latch;
 pub mod lock;
+pub mod notify;
+pub mod once_cell;
+pub mod rw_lock;
 pub mod semaphore;
 
 mod permits;
 mod seen;
 mod wait_list;
 
+pub use barrier::Barrier;
+pub use condition::Condition;
 pub use event::Event;
+pub use latch::Latch;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
+pub use notify::Notify;
+pub use once_cell::OnceCell;
+pub use rw_lock::RwLock;
 pub use semaphore::{OwnedPermit, Permit, Semaphore};

@@ -68,8 +68,13 @@ has_permits!([T: ?Sized] Lock<T>, permits);
 impl<T> Lock<T> {
     /// A lock that nobody holds.
     pub const fn new(value: T) -> Lock<T> {
+        Lock::of_kind("Lock", value)
+    }
+
+    /// What is made of a lock, under its own name.
+    pub(crate) const fn of_kind(kind: &'static str, value: T) -> Lock<T> {
         Lock {
-            permits: Permits::new("Lock", 1, 1),
+            permits: Permits::new(kind, 1, 1),
             value: UnsafeCell::new(value),
         }
     }
@@ -121,7 +126,9 @@ impl<T: ?Sized> Lock<T> {
     #[inline]
     pub fn try_lock_owned(self: &Rc<Self>) -> Option<OwnedLockGuard<T>> {
         let locked = self.permits.try_acquire(1);
-        locked.is_ok().then(|| OwnedLockGuard { lock: self.clone() })
+        locked
+            .is_ok()
+            .then(|| OwnedLockGuard { lock: self.clone() })
     }
 
     /// Whether somebody holds it.
@@ -288,6 +295,18 @@ macro_rules! guard {
             }
         }
     };
+}
+
+impl<T: ?Sized> fmt::Debug for Locking<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locking").finish_non_exhaustive()
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for LockingOwned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockingOwned").finish_non_exhaustive()
+    }
 }
 
 guard!([T: ?Sized] LockGuard<'_, T>);

@@ -274,7 +274,7 @@ impl<L: Handle<Target: HasPermits>> Acquire<L> {
         }
         if this.waiter.state() == State::Granted {
             // It was given them, or told that there are none any more.
-            let is_given = this.waiter.take_grant().is_some_and(|given| given > 0);
+            let is_given = this.waiter.take_grant().is_some();
             return Poll::Ready(is_given);
         }
         permits.seen.note_wait(permits.holder());

@@ -318,6 +318,18 @@ impl Future for AcquiringOwned {
     }
 }
 
+impl fmt::Debug for Acquiring<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquiring").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AcquiringOwned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcquiringOwned").finish_non_exhaustive()
+    }
+}
+
 /// One or more permits of a [`Semaphore`], which go back to it when this is dropped.
 #[must_use = "a permit that is dropped at once is given back at once"]
 #[derive(Debug)]

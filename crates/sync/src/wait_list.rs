@@ -155,19 +155,25 @@ impl<P> WaitList<P> {
     /// Grants all who wait with a ticket lower than `ticket`, first come first woken. Those who come meanwhile have
     /// higher ones. When a waker panics, the others are woken first.
     pub(crate) fn wake_before(&self, ticket: u64) {
+        self.wake_some(usize::MAX, ticket);
+    }
+
+    /// Grants up to so many of those who wait now, in the same way.
+    pub(crate) fn wake_first(&self, count: usize) {
+        self.wake_some(count, self.next_ticket());
+    }
+
+    fn wake_some(&self, mut count: usize, before: u64) {
         let mut panics = Panics::default();
-        while let Some(node) = self.first()
-            && node.ticket.get() < ticket
+        while count > 0
+            && let Some(node) = self.first()
+            && node.ticket.get() < before
         {
+            count -= 1;
             let grant = self.grant_first();
             panics.catch(|| grant.into_iter().for_each(Grant::wake));
         }
         panics.resume();
-    }
-
-    /// Grants all who wait now.
-    pub(crate) fn wake_all(&self) {
-        self.wake_before(self.next_ticket());
     }
 
     #[inline]
@@ -241,6 +247,22 @@ impl<P: Copy> WaitList<P> {
         let payload = node.payload.take();
         node.payload.set(payload);
         payload
+    }
+
+    /// Exchanges the payloads of all who wait with this ticket or a higher one, for what `tell` says for
+    /// their places, counted from 0. They stay in the list.
+    pub(crate) fn tell_from(&self, ticket: u64, tell: impl Fn(usize) -> P) {
+        let mut place = 0;
+        let mut next = self.first();
+        while let Some(node) = next {
+            if node.ticket.get() >= ticket {
+                node.payload.set(Some(tell(place)));
+                place += 1;
+            }
+            // SAFETY: by invariant 2 a node in the list is valid; nobody else's code runs here (`tell` is one of this crate's,
+            // and what it replaces has no destructor).
+            next = node.next.get().map(|node| unsafe { node.as_ref() });
+        }
     }
 }
 
