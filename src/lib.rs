@@ -63,5 +63,3 @@ pub use tulipa_executor::timer::{interval, sleep, sleep_until, timeout, timeout_
 pub use tulipa_executor::yield_now;
 pub use tulipa_executor::{join, race, select, try_join};
 pub use tulipa_macros::{main, test};
-#[doc(inline)]
-pub use tulipa_sync as sync;
