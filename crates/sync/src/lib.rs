@@ -7,6 +7,7 @@ pub mod latch;
 pub mod lock;
 pub mod notify;
 pub mod once_cell;
+pub mod queue;
 pub mod rw_lock;
 pub mod semaphore;
 
@@ -21,5 +22,6 @@ pub use latch::Latch;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use notify::Notify;
 pub use once_cell::OnceCell;
+pub use queue::{LifoQueue, PriorityQueue, Queue};
 pub use rw_lock::RwLock;
 pub use semaphore::{OwnedPermit, Permit, Semaphore};
