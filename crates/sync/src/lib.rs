@@ -8,11 +8,13 @@ pub mod lock;
 pub mod notify;
 pub mod once_cell;
 pub mod queue;
+pub mod remote;
 pub mod rw_lock;
 pub mod semaphore;
 
 mod permits;
 mod seen;
+mod shim;
 mod wait_list;
 
 pub use barrier::Barrier;
