@@ -5,6 +5,7 @@ pub mod condition;
 pub mod event;
 pub mod latch;
 pub mod lock;
+pub mod mpsc;
 pub mod notify;
 pub mod once_cell;
 pub mod queue;
@@ -12,10 +13,12 @@ pub mod remote;
 pub mod rw_lock;
 pub mod semaphore;
 
+mod ending;
 mod permits;
 mod seen;
 mod shim;
 mod wait_list;
+mod waker_slot;
 
 pub use barrier::Barrier;
 pub use condition::Condition;
