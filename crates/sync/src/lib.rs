@@ -1,6 +1,7 @@
 //! Fair, cancel-safe primitives and channels for tasks on one thread, and channels that cross threads.
 
 pub mod barrier;
+pub mod broadcast;
 pub mod condition;
 pub mod event;
 pub mod latch;
@@ -8,10 +9,12 @@ pub mod lock;
 pub mod mpsc;
 pub mod notify;
 pub mod once_cell;
+pub mod oneshot;
 pub mod queue;
 pub mod remote;
 pub mod rw_lock;
 pub mod semaphore;
+pub mod watch;
 
 mod ending;
 mod permits;

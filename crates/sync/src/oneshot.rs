@@ -63,8 +63,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         is_closed: Cell::new(false),
         receiver: WakerSlot::new(),
         sender: WakerSlot::new(),
-        seen: Seen::new("oneshot value"),
-        seen_closed: Seen::new("oneshot receiver's end"),
+        seen: Seen::new("oneshot"),
     });
     (Sender { chan: chan.clone() }, Receiver { chan })
 }
@@ -80,7 +79,6 @@ struct Chan<T> {
     receiver: WakerSlot,
     sender: WakerSlot,
     seen: Seen,
-    seen_closed: Seen,
 }
 
 /// Sends the value. Made by [`channel`]. If it is dropped instead, the receiver is told.
@@ -147,7 +145,7 @@ impl<T> Sender<T> {
             // That may have been anyone's code.
             if !chan.is_closed.get() {
                 budget::refund();
-                chan.seen_closed.note_wait(None);
+                chan.seen.note_wait(None);
                 return Poll::Pending;
             }
         }

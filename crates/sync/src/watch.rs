@@ -95,7 +95,11 @@ has_wait_list!([T] Chan<T>, (), waiters);
 impl<T> Chan<T> {
     #[track_caller]
     fn share(&self) -> Rc<T> {
-        self.value.borrow().clone().unwrap_or_else(|| in_modify())
+        let shared = self.value.borrow().clone();
+        match shared {
+            Some(value) => value,
+            None => in_modify(),
+        }
     }
 
     /// A new value: everybody is told.
@@ -108,7 +112,9 @@ impl<T> Chan<T> {
     #[track_caller]
     fn replace(&self, value: T) -> Replaced<T> {
         let mut place = self.value.borrow_mut();
-        let shared = place.as_mut().unwrap_or_else(|| in_modify());
+        let Some(shared) = place.as_mut() else {
+            in_modify();
+        };
         match Rc::get_mut(shared) {
             Some(old) => Replaced::Whole(mem::replace(old, value)),
             None => Replaced::Shared(mem::replace(shared, Rc::new(value))),
@@ -133,16 +139,20 @@ impl<T> Chan<T> {
 
         let value = self.value.borrow_mut().take();
         let mut lent = Lent { chan: self, value };
-        let shared = lent.value.as_mut().unwrap_or_else(|| in_modify());
-        let value = Rc::get_mut(shared).unwrap_or_else(|| is_borrowed());
-        f(value)
+        let Some(shared) = lent.value.as_mut() else {
+            in_modify();
+        };
+        match Rc::get_mut(shared) {
+            Some(value) => f(value),
+            None => is_borrowed(),
+        }
     }
 }
 
 enum Replaced<T> {
-    Whole(T),
+    Whole(#[allow(dead_code, reason = "held to be dropped")] T),
     /// Others have it, too.
-    Shared(Rc<T>),
+    Shared(#[allow(dead_code, reason = "held to be dropped")] Rc<T>),
 }
 
 #[cold]
@@ -422,9 +432,9 @@ impl<T> Receiver<T> {
         &mut self,
         mut is_wanted: impl FnMut(&T) -> bool,
     ) -> Result<Ref<'_, T>, Closed> {
+        let mut has_changed = self.is_behind();
         loop {
             let value = self.chan.share();
-            let has_changed = self.is_behind();
             self.mark_unchanged();
             if is_wanted(&value) {
                 return Ok(Ref::new(value, has_changed));
@@ -432,6 +442,7 @@ impl<T> Receiver<T> {
             // It may have sent another one.
             drop(value);
             self.changed().await?;
+            has_changed = true;
         }
     }
 
@@ -481,6 +492,9 @@ impl<T> fmt::Debug for Receiver<T> {
 
 pin_project! {
     /// Future of [`Receiver::changed`].
+    ///
+    /// # Panics
+    /// When it is polled again after it has yielded.
     #[must_use = "futures do nothing unless awaited"]
     pub struct Changed<'a, T> {
         #[pin]
@@ -510,7 +524,8 @@ impl<T> Future for Changed<'_, T> {
                 }
             }
             State::Waiting => waiter.renew(cx.waker()),
-            State::Granted | State::Done => {}
+            State::Granted => {}
+            State::Done => panic!("watch: `changed` polled after it has yielded"),
         }
         if waiter.state() == State::Waiting {
             chan.seen.note_wait(None);

@@ -131,10 +131,13 @@ impl<T> Chan<T> {
 
     /// Whether no message is there, and none will come.
     pub(super) fn has_ended(&self) -> bool {
+        self.len() == 0 && self.nothing_will_come()
+    }
+
+    pub(super) fn nothing_will_come(&self) -> bool {
         // A slot that was reserved before the receiver closed may still be used, as long as there is a sender to use it.
-        let no_more = self.senders.get() == 0
-            || (self.closed.is_over() && self.slots.available() == self.capacity);
-        no_more && self.queue.borrow().is_empty()
+        let is_reserved = || self.slots.available() + self.len() < self.capacity;
+        self.senders.get() == 0 || (self.closed.is_over() && !is_reserved())
     }
 
     #[inline]

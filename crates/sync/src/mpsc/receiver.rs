@@ -179,7 +179,7 @@ impl<T> Stream for Receiver<T> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         let len = self.len();
-        (len, self.chan.has_ended().then_some(len))
+        (len, self.chan.nothing_will_come().then_some(len))
     }
 }
 
