@@ -562,6 +562,8 @@ enum ScopeState {
 struct ModelGroup {
     kind: GroupKind,
     alive: Vec<usize>,
+    /// When a child ended last.
+    last_end: Option<u64>,
     failures: Vec<Failure>,
     is_ending: bool,
     has_left: bool,
@@ -961,6 +963,7 @@ impl Model {
         if let Some(group) = group {
             let group = self.groups.get_mut(&group).expect("it has begun");
             group.alive.retain(|it| *it != task);
+            group.last_end = Some(self.now);
         }
     }
 
@@ -1166,6 +1169,7 @@ impl Model {
                 let group = ModelGroup {
                     kind,
                     alive: Vec::new(),
+                    last_end: None,
                     failures: Vec::new(),
                     is_ending: false,
                     has_left: false,
@@ -1593,6 +1597,8 @@ impl Model {
                     let reason = request.reason.clone();
                     desk.held = meet(desk.held.take(), Some(request));
                     if self.groups[&id].is_ending {
+                        // Whether the children that ended just now had ended before this is a matter of order.
+                        self.is_ambiguous |= self.groups[&id].last_end == Some(self.now);
                         for child in self.groups[&id].alive.clone() {
                             self.cancel(child, &reason);
                         }

@@ -158,6 +158,11 @@ impl<P> WaitList<P> {
         self.wake_some(usize::MAX, ticket);
     }
 
+    /// Grants all who wait now.
+    pub(crate) fn wake_all(&self) {
+        self.wake_before(self.next_ticket());
+    }
+
     /// Grants up to so many of those who wait now, in the same way.
     pub(crate) fn wake_first(&self, count: usize) {
         self.wake_some(count, self.next_ticket());

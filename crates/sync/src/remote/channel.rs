@@ -544,3 +544,52 @@ impl<T> Drop for Inlet<T> {
         panics.resume();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_shrinks_after_a_burst() {
+        let channel = Channel::new(None);
+        let mut inlet = Inlet::new(channel.clone());
+        let mut pass = |count: usize| {
+            (0..count).for_each(|it| assert!(channel.try_send(it).is_ok()));
+            for expected in 0..count {
+                if !inlet.has_batch() {
+                    assert!(inlet.try_fill().unwrap());
+                }
+                assert_eq!(inlet.pop(), Some(expected));
+            }
+            inlet.batch.capacity() + channel.state.lock().queue.capacity()
+        };
+        assert!(pass(100_000) >= 100_000);
+        assert!(pass(100_000) >= 100_000);
+        for _ in 0..3 {
+            pass(10);
+        }
+        assert!(pass(10) <= 2 * SHED_FROM);
+    }
+
+    #[test]
+    fn the_counts_may_wrap() {
+        let channel = Channel::new(Some(2));
+        let start = usize::MAX - 5;
+        channel
+            .received
+            .0
+            .store(start & !WAITING, Ordering::Relaxed);
+        channel.state.lock().sent = start & !WAITING;
+        channel.state.lock().received = start & !WAITING;
+        let mut inlet = Inlet::new(channel.clone());
+        for number in 0..10 {
+            assert_eq!(channel.capacity(), 2);
+            assert!(channel.try_send(number).is_ok());
+            assert!(channel.try_send(number).is_ok());
+            assert_eq!(channel.capacity(), 0);
+            assert!(matches!(channel.try_send(number), Err(Refused::Full(_))));
+            assert!(inlet.try_fill().unwrap());
+            assert_eq!((inlet.pop(), inlet.pop()), (Some(number), Some(number)));
+        }
+    }
+}

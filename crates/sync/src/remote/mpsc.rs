@@ -82,12 +82,11 @@ pub fn unbounded_channel<T>() -> (UnboundedSender<T>, Receiver<T>) {
 /// # Examples
 /// It is made for threads, so it does not take what must stay on one:
 /// ```
-/// use tulipa_sync::remote::mpsc::{Receiver, Sender, UnboundedSender};
+/// use tulipa_sync::remote::mpsc::{Sender, UnboundedSender};
 ///
 /// fn crosses<T: Send + Sync>() {}
 /// crosses::<Sender<std::cell::Cell<u8>>>();
 /// crosses::<UnboundedSender<std::cell::Cell<u8>>>();
-/// crosses::<Receiver<std::cell::Cell<u8>>>();
 /// ```
 /// ```compile_fail,E0277
 /// fn crosses<T: Send>() {}
@@ -328,7 +327,12 @@ sender!(UnboundedSender, WeakUnboundedSender, "UnboundedSender");
 /// addition where there is a bound.
 ///
 /// # Examples
-/// What must stay on its thread is not received on another:
+/// It may be made on one thread, and used on another:
+/// ```
+/// fn moves<T: Send>() {}
+/// moves::<tulipa_sync::remote::mpsc::Receiver<std::cell::Cell<u8>>>();
+/// ```
+/// What must stay on its thread is not received elsewhere:
 /// ```compile_fail,E0277
 /// fn crosses<T: Send>() {}
 /// crosses::<tulipa_sync::remote::mpsc::Receiver<std::rc::Rc<u8>>>();

@@ -105,3 +105,67 @@ impl Waiters {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn enter(waiters: &mut Waiters) -> Ticket {
+        waiters.enter(Waker::noop().clone())
+    }
+
+    #[test]
+    fn they_are_granted_in_their_order_as_a_plain_list_says() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut waiters = Waiters::new();
+        let mut naive: Vec<Ticket> = Vec::new();
+        let mut gone: Vec<(Ticket, bool)> = Vec::new();
+        for step in 0..20_000 {
+            // Phases in which the list grows, and such in which it shrinks.
+            let enters = if step / 1_000 % 2 == 0 { 6 } else { 2 };
+            match random.u8(..10) {
+                it if it < enters => naive.push(enter(&mut waiters)),
+                it if it < 8 && !naive.is_empty() => {
+                    let ticket = naive.remove(random.usize(..naive.len()));
+                    assert!(waiters.leave(ticket).is_some());
+                    assert!(waiters.leave(ticket).is_none());
+                }
+                _ => {
+                    assert_eq!(waiters.grant_first().is_some(), !naive.is_empty());
+                    if !naive.is_empty() {
+                        gone.push((naive.remove(0), true));
+                    }
+                }
+            }
+            assert_eq!(waiters.is_empty(), naive.is_empty());
+            assert!(waiters.list.len() <= naive.len() * 2);
+            for &ticket in &naive {
+                assert!(!waiters.is_granted(ticket));
+            }
+            for (ticket, is_granted) in gone.drain(..) {
+                assert_eq!(waiters.is_granted(ticket), is_granted);
+            }
+            if let Some(&ticket) = naive.last() {
+                assert!(waiters.waker_mut(ticket).is_some());
+            }
+        }
+        assert_eq!(waiters.take_all().count(), naive.len());
+        assert!(waiters.is_empty() && waiters.gaps == 0);
+        assert!(naive.iter().all(|&it| waiters.leave(it).is_none()));
+    }
+
+    #[test]
+    fn those_who_come_and_go_beside_one_who_stays_need_no_memory() {
+        let mut waiters = Waiters::new();
+        enter(&mut waiters);
+        let mut last = enter(&mut waiters);
+        for _ in 0..10_000 {
+            let next = enter(&mut waiters);
+            waiters.leave(last);
+            last = next;
+        }
+        assert!(waiters.list.capacity() <= 16);
+    }
+}

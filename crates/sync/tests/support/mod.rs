@@ -94,8 +94,9 @@ pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 /// A waker that runs a closure when it is cloned, woken or dropped, on this thread.
 #[allow(unsafe_code, reason = "no safe waker tells when it is cloned")]
 pub(crate) fn meddling(meddle: Rc<dyn Fn(&'static str)>) -> Waker {
+    type Meddle = Rc<dyn Fn(&'static str)>;
     thread_local! {
-        static MEDDLERS: RefCell<Vec<Rc<dyn Fn(&'static str)>>> = const { RefCell::new(Vec::new()) };
+        static MEDDLERS: RefCell<Vec<Meddle>> = const { RefCell::new(Vec::new()) };
     }
     fn call(data: *const (), what: &'static str) {
         let meddle = MEDDLERS.try_with(|all| all.borrow().get(data.addr() - 1).cloned());
