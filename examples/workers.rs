@@ -54,7 +54,10 @@ async fn main() {
     files.shutdown();
     let mut by_worker = Vec::new();
     while let Some(done) = workers.join_next().await {
-        by_worker.push(done.expect("joining does not fail").expect("a worker does not panic"));
+        by_worker.push(
+            done.expect("joining does not fail")
+                .expect("a worker does not panic"),
+        );
     }
     println!(
         "{WORKERS} workers added up {} bytes of {FILES} files in {:?}",
