@@ -417,6 +417,9 @@ impl<L: Handle<Target: HasWaitList>> Waiter<L> {
     /// Says whom to wake. Runs anyone's code, so what was waited for may be there afterwards.
     #[inline]
     pub(crate) fn renew(&self, waker: &Waker) {
+        if self.state() != State::Waiting {
+            return;
+        }
         let before = self.node.waker.take();
         if let Some(before) = before {
             if before.will_wake(waker) {
