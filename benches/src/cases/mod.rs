@@ -3,10 +3,12 @@
 mod callbacks;
 mod cancel;
 mod context;
+mod crossing;
 mod groups;
 mod memory;
 pub(crate) mod operation;
 mod remote;
+mod sync;
 mod tasks;
 pub(crate) mod tcp;
 mod timers;
@@ -121,9 +123,11 @@ pub(crate) const ALL: &[&[Case]] = &[
     groups::CASES,
     callbacks::CASES,
     context::CASES,
+    sync::CASES,
     memory::CASES,
     timers::CASES,
     remote::CASES,
+    crossing::CASES,
     tcp::CASES,
 ];
 
@@ -149,6 +153,7 @@ pub(crate) fn visit_operation<V: OperationVisitor>(name: &str, visitor: V) -> Op
         .or_else(|visitor| groups::visit(name, visitor))
         .or_else(|visitor| callbacks::visit(name, visitor))
         .or_else(|visitor| context::visit(name, visitor))
+        .or_else(|visitor| sync::visit(name, visitor))
         .or_else(|visitor| timers::visit(name, visitor))
         .ok()
 }

@@ -11,6 +11,7 @@ use compio::runtime::{JoinHandle, Runtime as CompioRuntime};
 use futures_util::FutureExt;
 
 use super::{Joined, Runtime, WakeSelf};
+use crate::primitives;
 use crate::tcp::server;
 
 /// compio.
@@ -18,6 +19,7 @@ pub(crate) struct Compio;
 
 impl Runtime for Compio {
     type Join<T: 'static> = Joined<JoinHandle<T>>;
+    type Primitives = primitives::Unsync;
 
     fn run<F: Future>(future: F) -> F::Output {
         let runtime = CompioRuntime::new().expect("compio starts");

@@ -12,6 +12,7 @@ use glommio::{LocalExecutorBuilder, Placement, Task};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Runtime;
+use crate::primitives;
 use crate::tcp::server;
 
 /// glommio.
@@ -23,6 +24,7 @@ const IO_MEMORY_BYTES: usize = 1 << 20;
 
 impl Runtime for Glommio {
     type Join<T: 'static> = Task<T>;
+    type Primitives = primitives::Glommio;
 
     fn run<F: Future>(future: F) -> F::Output {
         LocalExecutorBuilder::new(Placement::Unbound)

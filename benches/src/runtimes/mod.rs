@@ -27,10 +27,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use crate::primitives::Primitives;
+
 /// A single-threaded async runtime.
 pub(crate) trait Runtime: 'static {
     /// What [`spawn`](Self::spawn) returns.
     type Join<T: 'static>: Future<Output = T> + 'static;
+
+    /// Its locks, channels, and the like.
+    type Primitives: Primitives;
 
     /// Runs `future` to its end on this thread, on a runtime made for it.
     fn run<F: Future>(future: F) -> F::Output;

@@ -9,12 +9,14 @@ use monoio::task::JoinHandle;
 use monoio::{LegacyDriver, RuntimeBuilder};
 
 use super::{Runtime, WakeSelf, monoio_rt};
+use crate::primitives;
 
 /// monoio where io_uring is refused.
 pub(crate) struct MonoioLegacy;
 
 impl Runtime for MonoioLegacy {
     type Join<T: 'static> = JoinHandle<T>;
+    type Primitives = primitives::LocalSync;
 
     fn run<F: Future>(future: F) -> F::Output {
         RuntimeBuilder::<LegacyDriver>::new()

@@ -12,6 +12,7 @@ use monoio::task::JoinHandle;
 use monoio::{IoUringDriver, RuntimeBuilder};
 
 use super::{Runtime, WakeSelf};
+use crate::primitives;
 use crate::tcp::server;
 
 /// monoio.
@@ -19,6 +20,7 @@ pub(crate) struct Monoio;
 
 impl Runtime for Monoio {
     type Join<T: 'static> = JoinHandle<T>;
+    type Primitives = primitives::LocalSync;
 
     fn run<F: Future>(future: F) -> F::Output {
         RuntimeBuilder::<IoUringDriver>::new()

@@ -10,6 +10,7 @@ use smol::net::{TcpListener, TcpStream};
 use smol::{LocalExecutor, Task, Timer};
 
 use super::Runtime;
+use crate::primitives;
 use crate::tcp::server;
 
 thread_local! {
@@ -23,6 +24,7 @@ pub(crate) struct Smol;
 
 impl Runtime for Smol {
     type Join<T: 'static> = Task<T>;
+    type Primitives = primitives::Smol;
 
     fn run<F: Future>(future: F) -> F::Output {
         smol::block_on(EXECUTOR.with(|executor| *executor).run(future))

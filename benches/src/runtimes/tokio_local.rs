@@ -9,12 +9,14 @@ use tokio::runtime::LocalRuntime;
 use tokio::task::JoinHandle;
 
 use super::{Joined, Runtime, tokio_net, tokio_tasks};
+use crate::primitives;
 
 /// tokio's newer way to run `!Send` futures.
 pub(crate) struct TokioLocal;
 
 impl Runtime for TokioLocal {
     type Join<T: 'static> = Joined<JoinHandle<T>>;
+    type Primitives = primitives::Tokio;
 
     fn run<F: Future>(future: F) -> F::Output {
         LocalRuntime::new().expect("tokio starts").block_on(future)

@@ -9,12 +9,14 @@ use tokio::runtime::Builder;
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::{Joined, Runtime, tokio_net, tokio_tasks};
+use crate::primitives;
 
 /// tokio's oldest way to run `!Send` futures.
 pub(crate) struct TokioLocalSet;
 
 impl Runtime for TokioLocalSet {
     type Join<T: 'static> = Joined<JoinHandle<T>>;
+    type Primitives = primitives::Tokio;
 
     fn run<F: Future>(future: F) -> F::Output {
         let runtime = Builder::new_current_thread()

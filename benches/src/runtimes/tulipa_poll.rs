@@ -8,12 +8,14 @@ use tulipa::runtime::Runner;
 
 use super::Runtime;
 use super::tulipa_rt::Tulipa;
+use crate::primitives;
 
 /// tulipa where there is nothing better than `poll(2)`.
 pub(crate) struct TulipaPoll;
 
 impl Runtime for TulipaPoll {
     type Join<T: 'static> = <Tulipa as Runtime>::Join<T>;
+    type Primitives = primitives::Tulipa;
 
     fn run<F: Future>(future: F) -> F::Output {
         Runner::builder()

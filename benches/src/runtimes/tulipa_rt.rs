@@ -13,6 +13,7 @@ use tulipa::net::{TcpListener, TcpStream};
 use tulipa::task::{JoinHandle, JoinSet};
 
 use super::{Joined, Runtime};
+use crate::primitives;
 use crate::tcp::server;
 
 tulipa::task::context_local! {
@@ -24,6 +25,7 @@ pub(crate) struct Tulipa;
 
 impl Runtime for Tulipa {
     type Join<T: 'static> = Joined<JoinHandle<T>>;
+    type Primitives = primitives::Tulipa;
 
     fn run<F: Future>(future: F) -> F::Output {
         tulipa::run(future)

@@ -217,7 +217,7 @@ impl<L: Handle<Target: HasPermits>> Acquire<L> {
     #[inline]
     pub(crate) fn new(handle: L, wanted: usize) -> Acquire<L> {
         Acquire {
-            waiter: Waiter::new(handle),
+            waiter: Waiter::carrying(handle, Some(wanted)),
             wanted,
         }
     }
@@ -226,6 +226,12 @@ impl<L: Handle<Target: HasPermits>> Acquire<L> {
     #[inline]
     pub(crate) fn handle(&self) -> &L {
         self.waiter.handle()
+    }
+
+    /// How many.
+    #[inline]
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted
     }
 
     /// The same as `poll`, which yields `false` when no more permits are given out.
@@ -266,7 +272,7 @@ impl<L: Handle<Target: HasPermits>> Acquire<L> {
                     Err(Refused::Unavailable) => {}
                 }
                 budget::refund();
-                this.waiter.enter(waker, *this.wanted);
+                this.waiter.as_ref().enter_with_it(waker);
             }
             State::Waiting => this.waiter.renew(cx.waker()),
             State::Granted => {}

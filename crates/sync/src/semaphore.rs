@@ -117,7 +117,6 @@ impl Semaphore {
     pub fn acquire_many(&self, count: usize) -> Acquiring<'_> {
         Acquiring {
             turn: Acquire::new(self, count),
-            count,
         }
     }
 
@@ -144,7 +143,6 @@ impl Semaphore {
     pub fn acquire_many_owned(self: &Rc<Self>, count: usize) -> AcquiringOwned {
         AcquiringOwned {
             turn: Acquire::new(self.clone(), count),
-            count,
         }
     }
 
@@ -267,7 +265,6 @@ pin_project! {
     pub struct Acquiring<'a> {
         #[pin]
         turn: Acquire<&'a Semaphore>,
-        count: usize,
     }
 }
 
@@ -279,7 +276,7 @@ impl<'a> Future for Acquiring<'a> {
         let mut this = self.project();
         this.turn.as_mut().poll_acquire(cx).map(|is_given| {
             let semaphore = *this.turn.handle();
-            let count = *this.count;
+            let count = this.turn.wanted();
             is_given
                 .then(|| Permit { semaphore, count })
                 .ok_or(AcquireError(()))
@@ -296,7 +293,6 @@ pin_project! {
     pub struct AcquiringOwned {
         #[pin]
         turn: Acquire<Rc<Semaphore>>,
-        count: usize,
     }
 }
 
@@ -307,7 +303,7 @@ impl Future for AcquiringOwned {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         this.turn.as_mut().poll_acquire(cx).map(|is_given| {
-            let count = *this.count;
+            let count = this.turn.wanted();
             is_given
                 .then(|| OwnedPermit {
                     semaphore: this.turn.handle().clone(),

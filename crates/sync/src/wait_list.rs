@@ -54,6 +54,7 @@ type Link<P> = Option<NonNull<Node<P>>>;
 
 /// Where a waiter is on its way. See the drawing above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub(crate) enum State {
     Idle,
     Waiting,
@@ -343,13 +344,22 @@ pub(crate) struct Waiter<L: Handle<Target: HasWaitList>> {
 impl<L: Handle<Target: HasWaitList>> Waiter<L> {
     #[inline]
     pub(crate) fn new(handle: L) -> Waiter<L> {
+        Waiter::carrying(handle, None)
+    }
+
+    /// With what it comes with, if that is known already: see [`enter_with_it`](Waiter::enter_with_it).
+    #[inline]
+    pub(crate) fn carrying(
+        handle: L,
+        payload: Option<<L::Target as HasWaitList>::Payload>,
+    ) -> Waiter<L> {
         Waiter {
             node: Node {
                 state: Cell::new(State::Idle),
                 prev: Cell::new(None),
                 next: Cell::new(None),
                 waker: Cell::new(None),
-                payload: Cell::new(None),
+                payload: Cell::new(payload),
                 ticket: Cell::new(0),
                 task: Cell::new(None),
                 _pinned: PhantomPinned,
@@ -389,9 +399,14 @@ impl<L: Handle<Target: HasWaitList>> Waiter<L> {
         waker: Waker,
         payload: <L::Target as HasWaitList>::Payload,
     ) {
+        self.node.payload.set(Some(payload));
+        self.enter_with_it(waker);
+    }
+
+    /// The same with the payload that it carries.
+    pub(crate) fn enter_with_it(self: Pin<&Self>, waker: Waker) {
         let this = self.get_ref();
         assert_eq!(this.state(), State::Idle, "a waiter waits once");
-        this.node.payload.set(Some(payload));
         this.node.waker.set(Some(waker));
         this.node.task.set(current::task_id());
         // The waiter is pinned, and leaves in its destructor: invariant 2. Its handle leads to this list.
@@ -402,6 +417,9 @@ impl<L: Handle<Target: HasWaitList>> Waiter<L> {
     /// Says whom to wake. Runs anyone's code, so what was waited for may be there afterwards.
     #[inline]
     pub(crate) fn renew(&self, waker: &Waker) {
+        if self.state() != State::Waiting {
+            return;
+        }
         let before = self.node.waker.take();
         if let Some(before) = before {
             if before.will_wake(waker) {
