@@ -15,8 +15,8 @@
 #[path = "../channel_support/mod.rs"]
 mod channel_support;
 
-// mod broadcast;
+mod broadcast;
 mod mpsc;
-// mod oneshot;
+mod oneshot;
 mod play;
-// mod watch;
+mod watch;

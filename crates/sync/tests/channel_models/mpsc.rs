@@ -11,7 +11,7 @@ use tulipa_sync::mpsc::{
 
 use crate::channel_support::poll_once;
 use crate::play::{
-    Game, Message, PLACES, Places, interfere, is_telling, one_in, random, run, tell,
+    Game, Home, Lent, Message, PLACES, Places, interfere, is_telling, one_in, random, run, tell,
 };
 
 #[test]
@@ -169,21 +169,9 @@ struct Mpsc {
     senders: RefCell<Vec<Sender<Message>>>,
     permits: RefCell<Vec<OwnedPermit<Message>>>,
     /// Not there while it is in use.
-    receiver: Rc<RefCell<Option<Receiver<Message>>>>,
+    receiver: Home<Receiver<Message>>,
     ids: Cell<u32>,
     alive: Rc<Cell<usize>>,
-}
-
-/// Puts the receiver back when the future that uses it goes.
-struct Lent {
-    receiver: Option<Receiver<Message>>,
-    home: Rc<RefCell<Option<Receiver<Message>>>>,
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        *self.home.borrow_mut() = self.receiver.take();
-    }
 }
 
 impl Mpsc {
@@ -248,18 +236,11 @@ impl Mpsc {
             _ => Kind::Recv,
         };
         if kind == Kind::Recv {
-            let Some(receiver) = self.receiver.borrow_mut().take() else {
+            let Some(mut lent) = Lent::take(&self.receiver) else {
                 return;
             };
-            let mut lent = Lent {
-                receiver: Some(receiver),
-                home: self.receiver.clone(),
-            };
             self.model.borrow_mut().tasks[place] = Some((Kind::Recv, State::Idle));
-            let future = async move {
-                let receiver = lent.receiver.as_mut().expect("it is lent");
-                Outcome::Received(receiver.recv().await)
-            };
+            let future = async move { Outcome::Received(lent.it().recv().await) };
             return self.places.put(place, Box::pin(future));
         }
         let Some(sender) = self.sender() else {

@@ -145,6 +145,35 @@ impl Drop for Message {
     }
 }
 
+/// Something that a future uses, and puts back where it was when it goes.
+pub(crate) struct Lent<T> {
+    thing: Option<T>,
+    home: Home<T>,
+}
+
+/// Where something is while nobody uses it.
+pub(crate) type Home<T> = Rc<RefCell<Option<T>>>;
+
+impl<T> Lent<T> {
+    /// `None` if it is in use, or gone.
+    pub(crate) fn take(home: &Home<T>) -> Option<Lent<T>> {
+        Some(Lent {
+            thing: Some(home.borrow_mut().take()?),
+            home: home.clone(),
+        })
+    }
+
+    pub(crate) fn it(&mut self) -> &mut T {
+        self.thing.as_mut().expect("it is lent until this goes")
+    }
+}
+
+impl<T> Drop for Lent<T> {
+    fn drop(&mut self) {
+        *self.home.borrow_mut() = self.thing.take();
+    }
+}
+
 /// The futures.
 pub(crate) struct Places<O> {
     places: [Place<O>; PLACES],
