@@ -499,8 +499,10 @@ impl<T: Clone> Receiver<T> {
     /// Safe: a message counts as received only in the poll that yields it.
     pub fn recv(&mut self) -> Recv<'_, T> {
         Recv {
-            waiter: Waiter::new(&*self.chan),
+            waiter: None,
+            chan: &self.chan,
             number: &mut self.number,
+            is_done: false,
         }
     }
 
@@ -552,9 +554,12 @@ pin_project! {
     /// When it is polled again after it has yielded.
     #[must_use = "futures do nothing unless awaited"]
     pub struct Recv<'a, T> {
+        // Once it has to wait: to make it, and to look at it when it is dropped, costs as much as a message that is there.
         #[pin]
-        waiter: Waiter<&'a Chan<T>>,
+        waiter: Option<Waiter<&'a Chan<T>>>,
+        chan: &'a Chan<T>,
         number: &'a mut u64,
+        is_done: bool,
     }
 }
 
@@ -563,9 +568,20 @@ impl<T: Clone> Future for Recv<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let waiter = this.waiter.into_ref();
-        let chan = *waiter.handle();
+        let mut this = self.project();
+        let chan = *this.chan;
+        if this.waiter.is_none() && !*this.is_done {
+            ready!(budget::poll_consume(cx));
+            if let Some(received) = chan.recv(this.number) {
+                *this.is_done = true;
+                return Poll::Ready(received);
+            }
+            // It takes one again.
+            budget::refund();
+            this.waiter.set(Some(Waiter::new(chan)));
+        }
+        let waiter = this.waiter.as_ref().as_pin_ref();
+        let waiter = waiter.expect("`recv` polled after it has yielded");
         chan.poll_recv(waiter, this.number, cx)
     }
 }
