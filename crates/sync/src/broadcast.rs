@@ -292,14 +292,7 @@ impl<T: Clone> Chan<T> {
                     waiter.finish();
                     return Poll::Ready(received);
                 }
-                let waker = cx.waker().clone();
-                // That may have been anyone's code.
-                if let Some(received) = self.recv(number) {
-                    waiter.finish();
-                    return Poll::Ready(received);
-                }
-                budget::refund();
-                waiter.enter(waker, ());
+                return self.wait(waiter, number, cx);
             }
             State::Waiting => waiter.renew(cx.waker()),
             State::Granted => {}
@@ -312,6 +305,28 @@ impl<T: Clone> Chan<T> {
         waiter.leave();
         let received = self.recv(number);
         Poll::Ready(received.expect("those who wait are woken by a message or the end"))
+    }
+
+    /// There was nothing: enters the list, if that is still so when the waker was cloned.
+    fn wait<L>(
+        &self,
+        waiter: Pin<&Waiter<L>>,
+        number: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, RecvError>>
+    where
+        L: Handle<Target = Chan<T>>,
+    {
+        let waker = cx.waker().clone();
+        // That may have been anyone's code.
+        if let Some(received) = self.recv(number) {
+            waiter.finish();
+            return Poll::Ready(received);
+        }
+        budget::refund();
+        waiter.enter(waker, ());
+        self.seen.note_wait(None);
+        Poll::Pending
     }
 
     #[inline]
@@ -576,9 +591,9 @@ impl<T: Clone> Future for Recv<'_, T> {
                 *this.is_done = true;
                 return Poll::Ready(received);
             }
-            // It takes one again.
-            budget::refund();
             this.waiter.set(Some(Waiter::new(chan)));
+            let waiter = this.waiter.as_ref().as_pin_ref();
+            return chan.wait(waiter.expect("it is set"), this.number, cx);
         }
         let waiter = this.waiter.as_ref().as_pin_ref();
         let waiter = waiter.expect("`recv` polled after it has yielded");
