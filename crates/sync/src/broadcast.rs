@@ -227,7 +227,8 @@ impl<T> Chan<T> {
 
 impl<T: Clone> Chan<T> {
     /// The message with this number, which is counted up.
-    #[inline]
+    // Inlined into its callers: a result in memory that is copied on costs as much as the rest.
+    #[inline(always)]
     fn try_recv(&self, number: &mut u64) -> Result<T, TryRecvError> {
         let found = self.ring.borrow_mut().take(*number);
         match found {
@@ -315,7 +316,7 @@ impl<T: Clone> Chan<T> {
     {
         let waker = cx.waker().clone();
         // That may have been anyone's code.
-        if let Some(received) = self.recv(number) {
+        if let Some(received) = self.recv_again(number) {
             waiter.finish();
             return Poll::Ready(received);
         }
@@ -326,6 +327,21 @@ impl<T: Clone> Chan<T> {
     }
 
     #[inline]
+    fn recv_again(&self, number: &mut u64) -> Option<Result<T, RecvError>> {
+        let is_there = *number != self.next.get() || self.senders.get() == 0;
+        if is_there {
+            self.recv_late(number)
+        } else {
+            None
+        }
+    }
+
+    #[cold]
+    fn recv_late(&self, number: &mut u64) -> Option<Result<T, RecvError>> {
+        self.recv(number)
+    }
+
+    #[inline(always)]
     fn recv(&self, number: &mut u64) -> Option<Result<T, RecvError>> {
         if *number == self.next.get() {
             return (self.senders.get() == 0).then_some(Err(RecvError::Closed));
