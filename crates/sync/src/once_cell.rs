@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use crate::event::Event;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockGuard};
 
 /// A value that is made by the first one who needs it, while others wait.
 ///
@@ -101,13 +101,7 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.get() {
             return Ok(value);
         }
-        // Somebody may set it while somebody else is making it.
-        let (mut turn, mut made) = (pin!(self.making.lock()), pin!(self.made.wait()));
-        let _making = poll_fn(|cx| match made.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => turn.as_mut().poll(cx).map(Some),
-        })
-        .await;
+        let _making = self.turn().await;
         if let Some(value) = self.get() {
             return Ok(value);
         }
@@ -115,6 +109,20 @@ impl<T> OnceCell<T> {
         // Somebody may have set one meanwhile: that stays.
         drop(self.set(value));
         Ok(self.get().expect("it has just been set, here or elsewhere"))
+    }
+
+    /// Waits until it is this one's turn to make the value, or until there is one: somebody may set it while somebody else is
+    /// making it.
+    async fn turn(&self) -> Option<LockGuard<'_, ()>> {
+        if let Some(making) = self.making.try_lock() {
+            return Some(making);
+        }
+        let (mut turn, mut made) = (pin!(self.making.lock()), pin!(self.made.wait()));
+        poll_fn(|cx| match made.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => turn.as_mut().poll(cx).map(Some),
+        })
+        .await
     }
 
     /// Waits until it has a value, without making one.

@@ -432,9 +432,9 @@ impl<T> Receiver<T> {
         &mut self,
         mut is_wanted: impl FnMut(&T) -> bool,
     ) -> Result<Ref<'_, T>, Closed> {
+        let mut has_changed = self.is_behind();
         loop {
             let value = self.chan.share();
-            let has_changed = self.is_behind();
             self.mark_unchanged();
             if is_wanted(&value) {
                 return Ok(Ref::new(value, has_changed));
@@ -442,6 +442,7 @@ impl<T> Receiver<T> {
             // It may have sent another one.
             drop(value);
             self.changed().await?;
+            has_changed = true;
         }
     }
 

@@ -461,6 +461,9 @@ fn once_cell_equals_its_model() {
     struct Model {
         at: [At; FUTURES],
         queue: VecDeque<usize>,
+        /// Those in the queue, and those whose turn it is, as they came: they are told when there is a value.
+        unserved: Vec<usize>,
+        value: Option<usize>,
         is_busy: bool,
         woken: Vec<usize>,
     }
@@ -474,6 +477,13 @@ fn once_cell_equals_its_model() {
                 None => self.is_busy = false,
             }
         }
+
+        fn set(&mut self, value: usize) {
+            if self.value.is_none() {
+                self.value = Some(value);
+                self.woken.append(&mut self.unserved);
+            }
+        }
     }
     play(60, |random, length| {
         let cell = Rc::new(OnceCell::new());
@@ -481,10 +491,11 @@ fn once_cell_equals_its_model() {
         let mut model = Model {
             at: [At::Nowhere; FUTURES],
             queue: VecDeque::new(),
+            unserved: Vec::new(),
+            value: None,
             is_busy: false,
             woken: Vec::new(),
         };
-        let mut value = None;
         let signals: Vec<Rc<Cell<bool>>> = (0..FUTURES).map(|_| Rc::default()).collect();
         let fails: Vec<Rc<Cell<bool>>> = (0..FUTURES).map(|_| Rc::default()).collect();
         for _ in 0..length {
@@ -501,30 +512,38 @@ fn once_cell_equals_its_model() {
                         });
                         made.await.copied()
                     });
-                    match value {
+                    match model.value {
                         Some(value) => assert_eq!(polled, Poll::Ready(Ok(value))),
                         None if model.is_busy => {
                             model.at[who] = At::InQueue;
                             model.queue.push_back(who);
+                            model.unserved.push(who);
                         }
                         None => {
                             model.is_busy = true;
                             model.at[who] = At::Making;
                         }
                     }
-                    assert_eq!(polled.is_pending(), value.is_none());
+                    assert_eq!(polled.is_pending(), model.value.is_none());
                 }
                 0..=5 => {
                     let polled = futures.poll(who);
-                    if model.at[who] == At::Next {
-                        model.at[who] = At::Making;
-                        if value.is_some() {
+                    let expected = match (model.at[who], model.value) {
+                        (At::InQueue, Some(value)) => {
+                            model.at[who] = At::Nowhere;
+                            model.queue.retain(|it| *it != who);
+                            Poll::Ready(Ok(value))
+                        }
+                        (At::Next, Some(value)) => {
                             model.at[who] = At::Nowhere;
                             model.pass_on();
+                            Poll::Ready(Ok(value))
                         }
-                    }
-                    let expected = match (model.at[who], value) {
-                        (At::Nowhere, Some(value)) => Poll::Ready(Ok(value)),
+                        (At::Next, None) => {
+                            model.at[who] = At::Making;
+                            model.unserved.retain(|it| *it != who);
+                            Poll::Pending
+                        }
                         _ => Poll::Pending,
                     };
                     assert_eq!(polled, expected);
@@ -533,13 +552,11 @@ fn once_cell_equals_its_model() {
                     signals[who].set(true);
                     fails[who].set(random.u8(0..4) != 0);
                     let polled = futures.poll(who);
-                    if value.is_none() && !fails[who].get() {
-                        value = Some(who);
-                    }
                     let expected = if fails[who].get() {
                         Err(())
                     } else {
-                        Ok(value.unwrap())
+                        model.set(who);
+                        Ok(model.value.unwrap())
                     };
                     assert_eq!(polled, Poll::Ready(expected));
                     model.at[who] = At::Nowhere;
@@ -547,6 +564,7 @@ fn once_cell_equals_its_model() {
                 }
                 9 | 10 => {
                     futures.drop(who);
+                    model.unserved.retain(|it| *it != who);
                     match std::mem::replace(&mut model.at[who], At::Nowhere) {
                         At::Making | At::Next => model.pass_on(),
                         _ => model.queue.retain(|it| *it != who),
@@ -554,13 +572,13 @@ fn once_cell_equals_its_model() {
                 }
                 11 if random.u8(0..10) == 0 => {
                     let is_first = cell.set(100).is_ok();
-                    assert_eq!(is_first, value.is_none());
-                    value.get_or_insert(100);
+                    assert_eq!(is_first, model.value.is_none());
+                    model.set(100);
                 }
                 _ => {}
             }
             assert_eq!(futures.woken(), take(&mut model.woken));
-            assert_eq!(cell.get().copied(), value);
+            assert_eq!(cell.get().copied(), model.value);
         }
     });
 }
