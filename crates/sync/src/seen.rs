@@ -3,7 +3,7 @@
 //! The first one who has to wait makes the entry, which stays until the primitive is dropped: one that is never
 //! contended, and has no name, has none.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -14,6 +14,8 @@ use tulipa_base::{TaskId, wait};
 pub(crate) struct Seen {
     kind: &'static str,
     resource: OnceCell<Resource>,
+    /// Who the entry says holds it: so that it need not be looked up to say the same again.
+    shown: Cell<Option<TaskId>>,
 }
 
 impl Seen {
@@ -21,6 +23,7 @@ impl Seen {
         Seen {
             kind,
             resource: OnceCell::new(),
+            shown: Cell::new(None),
         }
     }
 
@@ -30,10 +33,8 @@ impl Seen {
 
     /// Gives the primitive a name.
     pub(crate) fn set_name(&mut self, name: &str) {
-        let holder = None; // Nobody: whoever has it exclusively has just made it, or has a guard and names nothing.
-        let resource = Resource::new(self.kind)
-            .name(Some(Rc::from(name)))
-            .holder(holder);
+        let resource = Resource::new(self.kind).name(Some(Rc::from(name)));
+        self.shown.set(None);
         self.resource = OnceCell::from(resource);
     }
 
@@ -44,7 +45,7 @@ impl Seen {
             Some(resource) => resource,
             None => self.register(),
         };
-        resource.set_holder(holder);
+        self.show(resource, holder);
         wait::note(resource.label());
     }
 
@@ -57,6 +58,13 @@ impl Seen {
     #[inline]
     pub(crate) fn set_holder(&self, holder: Option<TaskId>) {
         if let Some(resource) = self.resource.get() {
+            self.show(resource, holder);
+        }
+    }
+
+    #[inline]
+    fn show(&self, resource: &Resource, holder: Option<TaskId>) {
+        if self.shown.replace(holder) != holder {
             resource.set_holder(holder);
         }
     }

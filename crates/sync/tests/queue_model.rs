@@ -447,6 +447,8 @@ struct Model {
     capacity: usize,
     phase: Phase,
     stored: Vec<ModelItem>,
+    /// Items that were assigned and not fetched: they may come back.
+    assigned: usize,
     getters: Vec<usize>,
     putters: Vec<usize>,
     joiners: Vec<(usize, u64)>,
@@ -468,6 +470,7 @@ impl Model {
             capacity,
             phase: Phase::Open,
             stored: Vec::new(),
+            assigned: 0,
             getters: Vec::new(),
             putters: Vec::new(),
             joiners: Vec::new(),
@@ -544,8 +547,13 @@ impl Model {
             self.stored.push(item);
         } else {
             let first = self.getters.remove(0);
+            self.assigned += 1;
             self.grant(first, Progress::Assigned(item));
         }
+    }
+
+    fn nothing_will_come(&self) -> bool {
+        self.stored.is_empty() && (self.assigned == 0 || self.phase == Phase::Closed)
     }
 
     fn put(&mut self, mut item: ModelItem) {
@@ -608,7 +616,7 @@ impl Model {
             let first = self.putters.remove(0);
             self.grant(first, Progress::Told);
         }
-        while self.stored.is_empty() && !self.getters.is_empty() {
+        while self.nothing_will_come() && !self.getters.is_empty() {
             let first = self.getters.remove(0);
             self.grant(first, Progress::Told);
         }
@@ -644,7 +652,7 @@ impl Model {
                     self.seen.push(Seen::Got(item.id));
                     self.drop_item(item);
                 }
-                None if self.phase != Phase::Open && self.stored.is_empty() => {
+                None if self.phase != Phase::Open && self.nothing_will_come() => {
                     self.seen.push(Seen::ShutDown);
                 }
                 None => self.seen.push(Seen::Empty),
@@ -726,7 +734,7 @@ impl Model {
                 },
                 Wants::Get { .. } => match self.take() {
                     Some(item) => Progress::Assigned(item),
-                    None if self.phase != Phase::Open => Progress::Told,
+                    None if self.phase != Phase::Open && self.nothing_will_come() => Progress::Told,
                     None => {
                         self.getters.push(slot);
                         Progress::Waiting(on_wake.clone())
@@ -741,6 +749,11 @@ impl Model {
             };
         } else if let Progress::Waiting(before) = &mut waiter.progress {
             *before = on_wake.clone();
+        } else if let Progress::Assigned(_) = waiter.progress {
+            self.assigned -= 1;
+            if self.phase != Phase::Open && !self.getters.is_empty() {
+                self.tell_of_the_end();
+            }
         }
         if let Progress::Waiting(_) = waiter.progress {
             self.slots[slot] = ModelSlot::Taken(waiter);
@@ -789,11 +802,15 @@ impl Model {
         self.putters.retain(|&it| it != slot);
         self.joiners.retain(|&(it, _)| it != slot);
         if let Progress::Assigned(item) = waiter.progress {
+            self.assigned -= 1;
             if self.phase == Phase::Closed {
                 self.drop_item(item);
                 self.finish(1);
             } else {
                 self.give(item);
+            }
+            if self.phase != Phase::Open {
+                self.tell_of_the_end();
             }
         }
         if let Wants::Put(Some(item)) = waiter.wants {
