@@ -113,3 +113,72 @@ fn types_cross_threads_only_where_they_should() {
         OwnedWriteHalf: false false true;
     }
 }
+
+#[test]
+fn primitives_stay_on_their_thread_but_for_remote_channels() {
+    use tulipa::sync::*;
+    type Local = std::rc::Rc<u8>;
+
+    table! {
+        //                       Send  Sync  Unpin
+        Lock<u8>: false false true;
+        LockGuard<'static, u8>: false false true;
+        OwnedLockGuard<u8>: false false true;
+        lock::Locking<'static, u8>: false false false;
+        lock::LockingOwned<u8>: false false false;
+        RwLock<u8>: false false true;
+        rw_lock::ReadGuard<'static, u8>: false false true;
+        rw_lock::WriteGuard<'static, u8>: false false true;
+        rw_lock::OwnedReadGuard<u8>: false false true;
+        rw_lock::OwnedWriteGuard<u8>: false false true;
+        rw_lock::Reading<'static, u8>: false false false;
+        rw_lock::WritingOwned<u8>: false false false;
+        Semaphore: false false true;
+        Permit<'static>: false false true;
+        OwnedPermit: false false true;
+        semaphore::Acquiring<'static>: false false false;
+        semaphore::AcquireError: true true true;
+        semaphore::TryAcquireError: true true true;
+        semaphore::OverRelease: true true true;
+        Event: false false true;
+        event::Waiting<'static>: false false false;
+        Notify: false false true;
+        notify::Notified<'static>: false false false;
+        Condition: false false true;
+        condition::ConditionWait<'static, u8>: false false false;
+        Barrier: false false true;
+        barrier::BarrierWait<'static>: false false false;
+        barrier::Broken: true true true;
+        Latch: false false true;
+        OnceCell<u8>: false false true;
+        Queue<u8>: false false true;
+        LifoQueue<u8>: false false true;
+        PriorityQueue<u8>: false false true;
+        queue::Job<'static, u8>: false false true;
+        queue::OwnedJob<u8>: false false true;
+        queue::ShutDown<u8>: true true true;
+        queue::ShutDown<Local>: false false true;
+        queue::TryGetError: true true true;
+        oneshot::Sender<u8>: false false true;
+        oneshot::Receiver<u8>: false false true;
+        oneshot::RecvError: true true true;
+        mpsc::Sender<u8>: false false true;
+        mpsc::UnboundedSender<u8>: false false true;
+        mpsc::Receiver<u8>: false false true;
+        mpsc::SendError<u8>: true true true;
+        watch::Sender<u8>: false false true;
+        watch::Receiver<u8>: false false true;
+        watch::Ref<'static, u8>: false false true;
+        watch::Closed: true true true;
+        broadcast::Sender<u8>: false false true;
+        broadcast::Receiver<u8>: false false true;
+        broadcast::RecvError: true true true;
+        remote::mpsc::Sender<u8>: true true true;
+        remote::mpsc::Sender<Local>: false false true;
+        remote::mpsc::UnboundedSender<u8>: true true true;
+        remote::mpsc::UnboundedSender<Local>: false false true;
+        remote::oneshot::Sender<u8>: true true true;
+        remote::oneshot::Sender<Local>: false false true;
+        remote::oneshot::Receiver<Local>: false false true;
+    }
+}

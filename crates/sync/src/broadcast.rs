@@ -292,14 +292,7 @@ impl<T: Clone> Chan<T> {
                     waiter.finish();
                     return Poll::Ready(received);
                 }
-                let waker = cx.waker().clone();
-                // That may have been anyone's code.
-                if let Some(received) = self.recv(number) {
-                    waiter.finish();
-                    return Poll::Ready(received);
-                }
-                budget::refund();
-                waiter.enter(waker, ());
+                return self.wait(waiter, number, cx);
             }
             State::Waiting => waiter.renew(cx.waker()),
             State::Granted => {}
@@ -312,6 +305,28 @@ impl<T: Clone> Chan<T> {
         waiter.leave();
         let received = self.recv(number);
         Poll::Ready(received.expect("those who wait are woken by a message or the end"))
+    }
+
+    /// There was nothing: enters the list, if that is still so when the waker was cloned.
+    fn wait<L>(
+        &self,
+        waiter: Pin<&Waiter<L>>,
+        number: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, RecvError>>
+    where
+        L: Handle<Target = Chan<T>>,
+    {
+        let waker = cx.waker().clone();
+        // That may have been anyone's code.
+        if let Some(received) = self.recv(number) {
+            waiter.finish();
+            return Poll::Ready(received);
+        }
+        budget::refund();
+        waiter.enter(waker, ());
+        self.seen.note_wait(None);
+        Poll::Pending
     }
 
     #[inline]
@@ -499,8 +514,10 @@ impl<T: Clone> Receiver<T> {
     /// Safe: a message counts as received only in the poll that yields it.
     pub fn recv(&mut self) -> Recv<'_, T> {
         Recv {
-            waiter: Waiter::new(&*self.chan),
+            waiter: None,
+            chan: &self.chan,
             number: &mut self.number,
+            is_done: false,
         }
     }
 
@@ -552,9 +569,12 @@ pin_project! {
     /// When it is polled again after it has yielded.
     #[must_use = "futures do nothing unless awaited"]
     pub struct Recv<'a, T> {
+        // Once it has to wait: to make it, and to look at it when it is dropped, costs as much as a message that is there.
         #[pin]
-        waiter: Waiter<&'a Chan<T>>,
+        waiter: Option<Waiter<&'a Chan<T>>>,
+        chan: &'a Chan<T>,
         number: &'a mut u64,
+        is_done: bool,
     }
 }
 
@@ -563,9 +583,20 @@ impl<T: Clone> Future for Recv<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let waiter = this.waiter.into_ref();
-        let chan = *waiter.handle();
+        let mut this = self.project();
+        let chan = *this.chan;
+        if this.waiter.is_none() && !*this.is_done {
+            ready!(budget::poll_consume(cx));
+            if let Some(received) = chan.recv(this.number) {
+                *this.is_done = true;
+                return Poll::Ready(received);
+            }
+            this.waiter.set(Some(Waiter::new(chan)));
+            let waiter = this.waiter.as_ref().as_pin_ref();
+            return chan.wait(waiter.expect("it is set"), this.number, cx);
+        }
+        let waiter = this.waiter.as_ref().as_pin_ref();
+        let waiter = waiter.expect("`recv` polled after it has yielded");
         chan.poll_recv(waiter, this.number, cx)
     }
 }

@@ -15,6 +15,8 @@ use futures_lite::StreamExt;
 use futures_lite::future::{block_on, or, ready, zip};
 use tulipa_sync::broadcast::{self, Lagged, RecvError, SendError, TryRecvError};
 
+type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+
 #[test]
 fn everybody_gets_everything_in_order() {
     block_on(async {
@@ -214,7 +216,7 @@ fn wakers_may_use_the_channel() {
 
     // `wake` sends, and drops one that was not woken yet, with its receiver.
     let mut other = tx.subscribe();
-    let waiting: Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>> = Rc::default();
+    let waiting: Rc<RefCell<Option<Boxed>>> = Rc::default();
     let (sender, dropped) = (tx.clone(), waiting.clone());
     let sends = on_wake(move || {
         assert_eq!(sender.send(3), Ok(2));
@@ -223,7 +225,7 @@ fn wakers_may_use_the_channel() {
     {
         let mut first = pin!(rx.recv());
         assert!(poll_with(first.as_mut(), &sends).is_pending());
-        let mut second: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
+        let mut second: Boxed = Box::pin(async move {
             other.recv().await.unwrap_err();
         });
         assert!(poll(second.as_mut()).is_pending());

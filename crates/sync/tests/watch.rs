@@ -14,6 +14,8 @@ use channel_support::{
 use futures_lite::future::{block_on, or, ready, yield_now, zip};
 use tulipa_sync::watch::{self, SendError};
 
+type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+
 fn message(result: std::thread::Result<()>) -> String {
     match result.unwrap_err().downcast::<String>() {
         Ok(text) => *text,
@@ -236,7 +238,7 @@ fn wakers_may_use_the_channel() {
 
     // `wake` sends again, to those who were not woken yet, and drops a wait that was not.
     let mut other = rx.clone();
-    let waiting: Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>> = Rc::default();
+    let waiting: Rc<RefCell<Option<Boxed>>> = Rc::default();
     let (sender, dropped) = (tx.clone(), waiting.clone());
     let sends = on_wake(move || {
         if *sender.borrow() < 5 {
@@ -246,8 +248,7 @@ fn wakers_may_use_the_channel() {
     });
     let mut first = pin!(rx.changed());
     assert!(poll_with(first.as_mut(), &sends).is_pending());
-    let mut second: Pin<Box<dyn Future<Output = ()>>> =
-        Box::pin(async move { other.changed().await.unwrap() });
+    let mut second: Boxed = Box::pin(async move { other.changed().await.unwrap() });
     assert!(poll(second.as_mut()).is_pending());
     *waiting.borrow_mut() = Some(second);
     tx.send(2).unwrap();

@@ -171,11 +171,10 @@ impl<T> Chan<T> {
         }
         self.receiver.register(cx.waker());
         // That may have been anyone's code.
-        if let Some(taken) = take() {
-            return Poll::Ready(Some(taken));
-        }
-        if self.has_ended() {
-            return Poll::Ready(None);
+        let taken = take();
+        if taken.is_some() || self.has_ended() {
+            self.stop_waiting();
+            return Poll::Ready(taken);
         }
         budget::refund();
         self.seen.note_wait(None);

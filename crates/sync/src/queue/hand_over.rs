@@ -28,6 +28,7 @@ use pin_project_lite::pin_project;
 use tulipa_base::budget;
 
 use crate::queue::error::{ShutDown, TryGetError, TryPutError};
+use crate::queue::job::Done;
 use crate::queue::store::{Entry, Store};
 use crate::queue::unfinished::Unfinished;
 use crate::seen::Seen;
@@ -219,14 +220,11 @@ impl<T, S: Store<T>> HandOver<T, S> {
     fn take_back(&self, entry: Entry<T>) {
         if self.phase.get() == Phase::Closed {
             // It is done when it is dropped, even if that panics.
-            let _done = crate::queue::job::Done(&*self.unfinished);
+            let _done = Done(&*self.unfinished);
             drop(entry);
             return;
         }
         self.give(entry);
-        if S::COMPARES && !self.is_settled() {
-            self.settle();
-        }
     }
 
     /// Takes the next item, unless somebody waits for it.

@@ -23,6 +23,11 @@
 //! A queue counts how many of its items are unfinished: put, and not yet reported as done. Whoever
 //! gets an item as a [`Job`] reports it by dropping that. `join` waits until nothing is unfinished.
 //!
+//! # Wakers and destructors
+//! They may use the queue again, whenever they run: it is in order then. If a waker panics, the others are woken first, and
+//! whoever has put, got or shut down has the panic. An item that was being put is put; one that was being got is in the queue
+//! again, or goes to the next one who waits.
+//!
 //! # The end
 //! After `shutdown` nothing can be put; what is in the queue can still be got. After `shutdown_now` nothing can
 //! be got either, and what was in the queue is returned.

@@ -44,7 +44,7 @@ const STEP: usize = 2;
 /// In the word `received`: a sender waits for a slot.
 const WAITING: usize = 1;
 
-/// No more slots than half of what the counts can tell apart.
+/// More slots than this are never taken: by far less than what the counts can tell apart, and more than fits into memory.
 const MAX_CAPACITY: usize = usize::MAX >> 3;
 
 /// A batch that was this much larger than what comes now is given back to the allocator: after a burst, memory

@@ -80,7 +80,7 @@ pub fn unbounded_channel<T>() -> (UnboundedSender<T>, Receiver<T>) {
 /// A lock, which is held for a few instructions. To wait allocates nothing, once as many as now have waited before.
 ///
 /// # Examples
-/// It is made for threads, so it does not take what must stay on one:
+/// It crosses threads if its values may, whether they may be shared or not:
 /// ```
 /// use tulipa_sync::remote::mpsc::{Sender, UnboundedSender};
 ///
@@ -88,6 +88,7 @@ pub fn unbounded_channel<T>() -> (UnboundedSender<T>, Receiver<T>) {
 /// crosses::<Sender<std::cell::Cell<u8>>>();
 /// crosses::<UnboundedSender<std::cell::Cell<u8>>>();
 /// ```
+/// With values that must stay on their thread, it does too:
 /// ```compile_fail,E0277
 /// fn crosses<T: Send>() {}
 /// crosses::<tulipa_sync::remote::mpsc::Sender<std::rc::Rc<u8>>>();
@@ -121,7 +122,7 @@ pub struct Sender<T> {
 /// # });
 /// ```
 ///
-/// What must stay on its thread is not sent to another:
+/// With values that must stay on their thread, it does too:
 /// ```compile_fail,E0277
 /// fn crosses<T: Send>() {}
 /// crosses::<tulipa_sync::remote::mpsc::UnboundedSender<std::rc::Rc<u8>>>();
@@ -332,7 +333,7 @@ sender!(UnboundedSender, WeakUnboundedSender, "UnboundedSender");
 /// fn moves<T: Send>() {}
 /// moves::<tulipa_sync::remote::mpsc::Receiver<std::cell::Cell<u8>>>();
 /// ```
-/// What must stay on its thread is not received elsewhere:
+/// With values that must stay on their thread, it does too:
 /// ```compile_fail,E0277
 /// fn crosses<T: Send>() {}
 /// crosses::<tulipa_sync::remote::mpsc::Receiver<std::rc::Rc<u8>>>();

@@ -101,7 +101,7 @@ fn register<'a, T>(
 /// crosses::<Sender<std::cell::Cell<u8>>>();
 /// crosses::<Receiver<std::cell::Cell<u8>>>();
 /// ```
-/// What must stay on its thread is not sent to another:
+/// With values that must stay on their thread, both do too:
 /// ```compile_fail,E0277
 /// fn crosses<T: Send>() {}
 /// crosses::<tulipa_sync::remote::oneshot::Sender<std::rc::Rc<u8>>>();
