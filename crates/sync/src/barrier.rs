@@ -176,9 +176,12 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let waiter = this.project().waiter.into_ref();
             let barrier = *waiter.handle();
-            if waiter.leave() == State::Waiting && waiter.ticket() >= barrier.round_from.get() {
+            let is_waiting = waiter.state() == State::Waiting;
+            if is_waiting && waiter.ticket() >= barrier.round_from.get() {
                 barrier.arrived.set(barrier.arrived.get() - 1);
             }
+            // Last, because it drops a waker.
+            waiter.leave();
         }
     }
 }

@@ -76,6 +76,8 @@ pub fn channel<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// The ring is borrowed only to move messages and to count: nobody else's code runs meanwhile.
 struct Chan<T> {
     ring: RefCell<Ring<T>>,
+    /// The number of the next message: what those who find nothing look at, and nothing else.
+    next: Cell<u64>,
     senders: Cell<usize>,
     receivers: Cell<usize>,
     waiters: WaitList<()>,
@@ -89,7 +91,7 @@ has_wait_list!([T] Chan<T>, (), waiters);
 /// The messages, each of which has a number.
 ///
 /// # Invariants
-/// 1. The entries are the messages with the numbers from `first` on, up to and without `next`. They are `capacity` at most.
+/// 1. The entries are the messages with the numbers from `first` on, up to and without the channel's `next`. They are `capacity` at most.
 /// 2. A receiver has still to receive the entries from its number on; `missing` of an entry is how many receivers those
 ///    are. A receiver begins at the end, so `missing` never falls from one entry to the next.
 /// 3. An entry that nobody misses goes as soon as nobody else's code is running below this.
@@ -122,12 +124,6 @@ enum Found<T> {
 }
 
 impl<T> Ring<T> {
-    /// The number of the next message.
-    #[inline]
-    fn next(&self) -> u64 {
-        self.first + self.entries.len() as u64
-    }
-
     /// Puts a message in. Returns the one that had to go.
     #[inline]
     fn push(&mut self, message: T, missing: usize) -> Option<Gone<T>> {
@@ -231,7 +227,8 @@ impl<T> Chan<T> {
 
 impl<T: Clone> Chan<T> {
     /// The message with this number, which is counted up.
-    #[inline]
+    // Inlined into its callers: a result in memory that is copied on costs as much as the rest.
+    #[inline(always)]
     fn try_recv(&self, number: &mut u64) -> Result<T, TryRecvError> {
         let found = self.ring.borrow_mut().take(*number);
         match found {
@@ -319,7 +316,7 @@ impl<T: Clone> Chan<T> {
     {
         let waker = cx.waker().clone();
         // That may have been anyone's code.
-        if let Some(received) = self.recv(number) {
+        if let Some(received) = self.recv_again(number) {
             waiter.finish();
             return Poll::Ready(received);
         }
@@ -330,13 +327,29 @@ impl<T: Clone> Chan<T> {
     }
 
     #[inline]
+    fn recv_again(&self, number: &mut u64) -> Option<Result<T, RecvError>> {
+        let is_there = *number != self.next.get() || self.senders.get() == 0;
+        if is_there {
+            self.recv_late(number)
+        } else {
+            None
+        }
+    }
+
+    #[cold]
+    fn recv_late(&self, number: &mut u64) -> Option<Result<T, RecvError>> {
+        self.recv(number)
+    }
+
+    #[inline(always)]
     fn recv(&self, number: &mut u64) -> Option<Result<T, RecvError>> {
-        Some(match self.try_recv(number) {
-            Ok(message) => Ok(message),
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Closed) => Err(RecvError::Closed),
-            Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
-        })
+        if *number == self.next.get() {
+            return (self.senders.get() == 0).then_some(Err(RecvError::Closed));
+        }
+        Some(self.try_recv(number).map_err(|error| match error {
+            TryRecvError::Lagged(missed) => RecvError::Lagged(missed),
+            TryRecvError::Empty | TryRecvError::Closed => unreachable!("there is one"),
+        }))
     }
 }
 
@@ -366,6 +379,7 @@ impl<T> Sender<T> {
         };
         let chan = Chan {
             ring: RefCell::new(ring),
+            next: Cell::new(0),
             senders: Cell::new(1),
             receivers: Cell::new(0),
             waiters: WaitList::new(),
@@ -393,6 +407,7 @@ impl<T> Sender<T> {
         }
         // Dropped last, even if waking panics.
         let _gone = self.chan.ring.borrow_mut().push(message, receivers);
+        self.chan.next.set(self.chan.next.get() + 1);
         self.chan.waiters.wake_all();
         Ok(receivers)
     }
@@ -473,7 +488,7 @@ impl<T> Receiver<T> {
     fn new(chan: Rc<Chan<T>>) -> Receiver<T> {
         chan.receivers.set(chan.receivers.get() + 1);
         chan.unheard.take_back();
-        let number = chan.ring.borrow().next();
+        let number = chan.next.get();
         Receiver { chan, number }
     }
 
@@ -484,7 +499,7 @@ impl<T> Receiver<T> {
 
     /// How many messages were sent that it has not received. If they are more than the capacity, it has missed some, and will be told.
     pub fn len(&self) -> usize {
-        (self.chan.ring.borrow().next() - self.number) as usize
+        (self.chan.next.get() - self.number) as usize
     }
 
     /// Whether it has received all that were sent.

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::lock::{LockGuard, Locking, LockingOwned, OwnedLockGuard};
 use crate::seen::Seen;
-use crate::wait_list::{State, WaitList, Waiter, has_wait_list};
+use crate::wait_list::{Panics, State, WaitList, Waiter, has_wait_list};
 
 /// Tells those who wait for a change of what a [`Lock`](crate::Lock) protects that there was one.
 ///
@@ -154,8 +154,10 @@ impl Condition {
     /// When a waker does, after the others have been woken.
     pub fn notify(&self, count: usize) {
         // Those whom another call is about to wake are not the ones to be notified.
-        self.waiters.wake_before(self.told_before.get());
-        self.waiters.wake_first(count);
+        let mut panics = Panics::default();
+        panics.catch(|| self.waiters.wake_before(self.told_before.get()));
+        panics.catch(|| self.waiters.wake_first(count));
+        panics.resume();
     }
 
     /// Notifies all who wait.

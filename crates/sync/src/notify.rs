@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tulipa_base::budget;
 
 use crate::seen::Seen;
-use crate::wait_list::{State, WaitList, Waiter, has_wait_list};
+use crate::wait_list::{Panics, State, WaitList, Waiter, has_wait_list};
 
 /// Wakes one task, or all that wait, without a value to go with it.
 ///
@@ -94,11 +94,13 @@ impl Notify {
     pub fn notify_one(&self) {
         // Those that are being told by `notify_waiters` have their notification, even if they are in the list still.
         let told = self.told_all_before.get();
-        self.waiters.wake_before(told);
-        match self.waiters.exchange_first(Way::One) {
+        let mut panics = Panics::default();
+        panics.catch(|| self.waiters.wake_before(told));
+        panics.catch(|| match self.waiters.exchange_first(Way::One) {
             Ok(grant) => grant.wake(),
             Err(_) => self.is_kept.set(true),
-        }
+        });
+        panics.resume();
     }
 
     /// Notifies all who wait, and all whose future exists already. It is not kept for later ones.
@@ -172,6 +174,8 @@ pin_project! {
 
 impl Notified<'_> {
     /// Takes a place in the queue without waiting: a notification from now on is this one's. Returns whether there is one already.
+    ///
+    /// A notification that was [kept](Notify::notify_one), and is taken by this, is lost if the future is dropped then.
     ///
     /// For code that first says that it will wait, then looks at its state, and then awaits.
     pub fn enable(self: Pin<&mut Self>) -> bool {

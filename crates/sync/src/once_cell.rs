@@ -3,7 +3,9 @@
 use std::cell;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 use crate::event::Event;
 use crate::lock::Lock;
@@ -99,7 +101,13 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.get() {
             return Ok(value);
         }
-        let _making = self.making.lock().await;
+        // Somebody may set it while somebody else is making it.
+        let (mut turn, mut made) = (pin!(self.making.lock()), pin!(self.made.wait()));
+        let _making = poll_fn(|cx| match made.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => turn.as_mut().poll(cx).map(Some),
+        })
+        .await;
         if let Some(value) = self.get() {
             return Ok(value);
         }

@@ -120,6 +120,9 @@ impl Permits {
     /// Serves those who wait, as far as there are permits.
     #[inline(never)]
     fn assign(&self) {
+        if self.is_closed.get() {
+            return; // Those who wait are being told.
+        }
         // The usual case first: there is one to serve, and nothing is left for a second one.
         let Some(wake) = self.assign_first() else {
             return;
@@ -146,9 +149,10 @@ impl Permits {
         }
         let grant = self.waiters.grant_first()?;
         self.available.set(available - wanted);
-        if wanted == self.exclusive {
-            self.holder.set(grant.task);
-            self.seen.set_holder(grant.task);
+        let holder = grant.task.filter(|_| wanted == self.exclusive);
+        if holder.is_some() || self.holder.get().is_some() {
+            self.holder.set(holder);
+            self.seen.set_holder(holder);
         }
         Some(grant)
     }
@@ -179,14 +183,28 @@ impl fmt::Debug for Permits {
 /// Something that is made of permits.
 pub(crate) trait HasPermits: HasWaitList<Payload = usize> {
     fn permits(&self) -> &Permits;
+
+    /// Takes back permits that were assigned to somebody who is gone.
+    #[inline]
+    fn give_back(&self, count: usize) {
+        self.permits().release(count);
+    }
 }
 
 /// Says of a type that it is made of permits, in one of its fields.
 macro_rules! has_permits {
-    ([$($generics:tt)*] $type:ty, $field:ident) => {
+    ([$($generics:tt)*] $type:ty, $field:ident $(, $give_back:path)?) => {
         crate::wait_list::has_wait_list!([$($generics)*] $type, usize, $field.waiters);
 
         impl<$($generics)*> crate::permits::HasPermits for $type {
+            $(
+                #[inline]
+                fn give_back(&self, count: usize) {
+                    $give_back(self, count);
+                }
+            )?
+
+
             #[inline]
             fn permits(&self) -> &crate::permits::Permits {
                 &self.$field
@@ -292,15 +310,17 @@ impl<L: Handle<Target: HasPermits>> Acquire<L> {
     #[inline(never)]
     fn abandon(self: Pin<&mut Self>) {
         let this = self.as_ref().project_ref();
-        let permits = this.waiter.handle().permits();
-        match this.waiter.leave() {
+        let handle = this.waiter.handle();
+        // Its waker is dropped last, which may be anyone's code, and may panic.
+        let (state, _waker) = this.waiter.leave_with_waker();
+        match state {
             State::Granted => {
                 if let Some(given) = this.waiter.take_payload() {
-                    permits.release(given);
+                    handle.give_back(given);
                 }
             }
             // The next one may want less.
-            State::Waiting => permits.release(0),
+            State::Waiting => handle.permits().release(0),
             State::Idle | State::Done => {}
         }
     }

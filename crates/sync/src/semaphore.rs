@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -66,7 +65,7 @@ pub struct Semaphore {
     bound: usize,
 }
 
-has_permits!([] Semaphore, permits);
+has_permits!([] Semaphore, permits, Semaphore::give_back);
 
 impl Semaphore {
     /// A semaphore with so many permits, to which more can be [added](Semaphore::release) without bound.
@@ -365,12 +364,14 @@ macro_rules! permit {
             /// Takes in those of another one.
             ///
             /// # Panics
-            /// When they are of another semaphore.
+            /// When they are of another semaphore, or more than a `usize` counts.
             #[track_caller]
             pub fn merge(&mut self, mut other: $permit) {
                 let is_same = std::ptr::eq(&*self.semaphore, &*other.semaphore);
                 assert!(is_same, "merge: the permits are of different semaphores");
-                self.count += mem::take(&mut other.count);
+                let sum = self.count.checked_add(other.count);
+                self.count = sum.expect("merge: more permits than a `usize` counts");
+                other.count = 0;
             }
         }
 

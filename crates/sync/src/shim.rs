@@ -7,33 +7,41 @@ mod real {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
     pub(crate) use std::thread_local;
 
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
     use std::thread;
 
-    /// Lets the thread that made it wait until it is unparked. May return early.
+    /// Lets the thread that made it wait until it is unparked.
+    ///
+    /// The flag is needed beside the thread's own token, which anyone's code may take: a waker that is dropped in between,
+    /// for one, and parks the thread for something else.
     #[derive(Debug)]
-    pub(crate) struct Parker(());
+    pub(crate) struct Parker(Arc<AtomicBool>);
 
     impl Parker {
         pub(crate) fn new() -> Parker {
-            Parker(())
+            Parker(Arc::default())
         }
 
         pub(crate) fn unparker(&self) -> Unparker {
-            Unparker(thread::current())
+            Unparker(self.0.clone(), thread::current())
         }
 
         pub(crate) fn park(&self) {
-            thread::park();
+            while !self.0.swap(false, Ordering::Acquire) {
+                thread::park();
+            }
         }
     }
 
     /// Ends a [`Parker`]'s wait in progress, or else the next one.
     #[derive(Clone, Debug)]
-    pub(crate) struct Unparker(thread::Thread);
+    pub(crate) struct Unparker(Arc<AtomicBool>, thread::Thread);
 
     impl Unparker {
         pub(crate) fn unpark(&self) {
-            self.0.unpark();
+            self.0.store(true, Ordering::Release);
+            self.1.unpark();
         }
     }
 }

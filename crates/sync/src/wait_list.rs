@@ -40,6 +40,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomPinned;
+use std::mem;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -279,7 +280,11 @@ pub(crate) struct Panics(Option<Box<dyn Any + Send>>);
 impl Panics {
     pub(crate) fn catch(&mut self, wake: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(wake)) {
-            self.0.get_or_insert(payload);
+            match &self.0 {
+                None => self.0 = Some(payload),
+                // Its destructor may panic in turn, and there is no end to that.
+                Some(_) => mem::forget(payload),
+            }
         }
     }
 
@@ -448,13 +453,18 @@ impl<L: Handle<Target: HasWaitList>> Waiter<L> {
     /// payload stays.
     #[inline]
     pub(crate) fn leave(&self) -> State {
+        self.leave_with_waker().0
+    }
+
+    /// The same for a caller that has something to put in order before the waker is dropped, which may be anyone's code.
+    #[inline]
+    pub(crate) fn leave_with_waker(&self) -> (State, Option<Waker>) {
         let state = self.node.state.replace(State::Done);
-        if state == State::Waiting {
-            self.handle.wait_list().unlink(&self.node);
-            // Dropping a waker may be anyone's code: it comes last.
-            drop(self.node.waker.take());
+        if state != State::Waiting {
+            return (state, None);
         }
-        state
+        self.handle.wait_list().unlink(&self.node);
+        (state, self.node.waker.take())
     }
 
     /// Takes the payload out.

@@ -190,7 +190,7 @@ fn the_channel_is_not_for_the_closure_that_changes_the_value() {
     let (tx, rx) = watch::channel(1);
     let uses: [&dyn Fn(); 4] = [
         &|| tx.send(2).unwrap(),
-        &|| drop(tx.send_replace(2)),
+        &|| assert_eq!(tx.send_replace(2), 2),
         &|| tx.send_modify(|_| ()),
         &|| assert_eq!(*rx.borrow(), 1),
     ];

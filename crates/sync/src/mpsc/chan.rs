@@ -3,7 +3,7 @@
 //! A channel without a bound has as many slots as can be counted, so that both kinds are one.
 //!
 //! # Invariants
-//! 1. Of the slots, `slots.available()` are free, one is taken by each message in the queue, and the others are reserved: by
+//! 1. Of the slots, `slots.available()` are free, one is taken by each message in the queue (but for those `without_slot`), and the others are reserved: by
 //!    permits, and by futures that were given one and have not run yet.
 //! 2. When the receiver is gone, nothing is in the queue, and nothing is put there.
 //! 3. While the queue is borrowed messages are moved, and nobody else's code runs.
@@ -25,6 +25,8 @@ use crate::waker_slot::WakerSlot;
 pub(super) struct Chan<T> {
     queue: RefCell<VecDeque<T>>,
     pub(super) slots: Permits,
+    /// Messages in the queue whose slots have been given back: they were put back when a waker panicked.
+    without_slot: Cell<usize>,
     pub(super) capacity: usize,
     /// The receiver, which waits for a message or the end.
     receiver: WakerSlot,
@@ -43,6 +45,7 @@ impl<T> Chan<T> {
         Chan {
             queue: RefCell::new(VecDeque::new()),
             slots: Permits::new("mpsc slot", capacity, usize::MAX),
+            without_slot: Cell::new(0),
             capacity,
             receiver: WakerSlot::new(),
             senders: Cell::new(1),
@@ -113,8 +116,27 @@ impl<T> Chan<T> {
     #[inline]
     pub(super) fn pop(&self) -> Option<T> {
         let message = self.queue.borrow_mut().pop_front()?;
+        if self.slots_of(1) == 0 {
+            return Some(message);
+        }
+        let held = Held {
+            chan: self,
+            message: Some(message),
+        };
         self.slots.release(1);
-        Some(message)
+        held.take()
+    }
+
+    /// How many slots so many messages have, which have just been taken.
+    #[inline]
+    fn slots_of(&self, count: usize) -> usize {
+        let without = self.without_slot.get();
+        if without == 0 {
+            return count;
+        }
+        let without_now = without.min(count);
+        self.without_slot.set(without - without_now);
+        count - without_now
     }
 
     /// Moves up to so many messages, and says how many.
@@ -125,7 +147,7 @@ impl<T> Chan<T> {
             buffer.extend(queue.drain(..count));
             count
         };
-        self.slots.release(count);
+        self.slots.release(self.slots_of(count));
         (count > 0).then_some(count)
     }
 
@@ -136,7 +158,8 @@ impl<T> Chan<T> {
 
     pub(super) fn nothing_will_come(&self) -> bool {
         // A slot that was reserved before the receiver closed may still be used, as long as there is a sender to use it.
-        let is_reserved = || self.slots.available() + self.len() < self.capacity;
+        let taken = || self.len() - self.without_slot.get();
+        let is_reserved = || self.slots.available() + taken() < self.capacity;
         self.senders.get() == 0 || (self.closed.is_over() && !is_reserved())
     }
 
@@ -206,8 +229,32 @@ impl<T> Chan<T> {
         let waker = self.receiver.take();
         // Should this panic, the rest is dropped all the same, and on the way to whoever catches it.
         self.close();
-        self.slots.release(messages.len());
+        self.slots.release(self.slots_of(messages.len()));
         drop(messages);
         drop(waker);
+    }
+}
+
+/// A message that is about to be returned, and is put back if the waker of the next sender panics before.
+struct Held<'a, T> {
+    chan: &'a Chan<T>,
+    message: Option<T>,
+}
+
+impl<T> Held<'_, T> {
+    #[inline]
+    fn take(mut self) -> Option<T> {
+        self.message.take()
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(message) = self.message.take() {
+            self.chan.queue.borrow_mut().push_front(message);
+            let without = &self.chan.without_slot;
+            without.set(without.get() + 1);
+        }
     }
 }

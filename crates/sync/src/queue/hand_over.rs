@@ -38,6 +38,8 @@ pub(crate) struct HandOver<T, S> {
     store: S,
     capacity: Option<usize>,
     phase: Cell<Phase>,
+    /// Items that were assigned to somebody who has not run since: they may come back.
+    assigned: Cell<usize>,
     /// A node has an item once one is assigned. If it has none when it is granted, there will be none any more.
     pub(crate) getters: WaitList<Option<Entry<T>>>,
     putters: Putters<T>,
@@ -75,6 +77,7 @@ impl<T, S> HandOver<T, S> {
             store,
             capacity,
             phase: Cell::new(Phase::Open),
+            assigned: Cell::new(0),
             getters: WaitList::new(),
             putters: Putters {
                 list: WaitList::new(),
@@ -168,7 +171,12 @@ impl<T, S: Store<T>> HandOver<T, S> {
 
     /// Whether there is nothing to get, and never will be.
     fn is_drained(&self) -> bool {
-        self.is_shut_down() && self.store.len() == 0
+        self.is_shut_down() && self.nothing_will_come()
+    }
+
+    /// Whether a queue that is shut down has nothing any more. What is assigned may come back, until it is closed.
+    fn nothing_will_come(&self) -> bool {
+        self.store.len() == 0 && (self.assigned.get() == 0 || self.phase.get() == Phase::Closed)
     }
 
     /// Adds an item, for which there is room, or gives it to the first one who waits.
@@ -208,14 +216,47 @@ impl<T, S: Store<T>> HandOver<T, S> {
     #[inline]
     fn give(&self, entry: Entry<T>) {
         match self.getters.exchange_first(Some(entry)) {
-            Ok(grant) => grant.wake(),
+            Ok(grant) => {
+                self.assigned.set(self.assigned.get() + 1);
+                grant.wake();
+            }
             Err(entry) => entry
                 .into_iter()
                 .for_each(|entry| self.store.put_back(entry)),
         }
     }
 
+    /// What was assigned has been fetched. If that was the last of a queue that is shut down, the others are told.
+    #[inline]
+    fn fetched(&self, entry: Entry<T>) -> T {
+        self.assigned.set(self.assigned.get() - 1);
+        if !self.is_shut_down() || self.getters.is_empty() {
+            return entry.item;
+        }
+        let mut held = Held {
+            by: self,
+            entry: Some(entry),
+        };
+        let mut panics = Panics::default();
+        self.tell_of_the_end(&mut panics);
+        panics.resume();
+        let entry = held.entry.take();
+        entry.expect("nobody else has it").item
+    }
+
     /// Takes back what was assigned to somebody who is gone.
+    #[cold]
+    fn give_back(&self, entry: Entry<T>) {
+        self.assigned.set(self.assigned.get() - 1);
+        self.take_back(entry);
+        if self.is_shut_down() {
+            let mut panics = Panics::default();
+            self.tell_of_the_end(&mut panics);
+            panics.resume();
+        }
+    }
+
+    /// Takes back what nobody has any more.
     #[cold]
     fn take_back(&self, entry: Entry<T>) {
         if self.phase.get() == Phase::Closed {
@@ -258,7 +299,7 @@ impl<T, S: Store<T>> HandOver<T, S> {
     fn is_settled_on_closer_look(&self) -> bool {
         let is_empty = self.store.len() == 0;
         let phase = self.phase.get();
-        let getters_are = self.getters.is_empty() || (is_empty && phase == Phase::Open);
+        let getters_are = self.getters.is_empty() || (is_empty && !self.is_drained());
         let putters_are = self.putters.list.is_empty() || self.is_full() || phase != Phase::Open;
         let nothing_is_left = is_empty || phase != Phase::Closed;
         getters_are && putters_are && nothing_is_left
@@ -324,7 +365,7 @@ impl<T, S: Store<T>> HandOver<T, S> {
         while let Some(grant) = self.putters.list.grant_first() {
             panics.catch(|| grant.wake());
         }
-        while self.store.len() == 0
+        while self.nothing_will_come()
             && let Some(grant) = self.getters.grant_first()
         {
             panics.catch(|| grant.wake());
@@ -508,7 +549,8 @@ impl<T, L: Handle<Target: HasHandOver<T>>> Get<T, L> {
             State::Done => panic!("get: polled after it has completed"),
         }
         if waiter.state() == State::Granted {
-            let item = waiter.take_grant().flatten().map(|entry| entry.item);
+            let entry = waiter.take_grant().flatten();
+            let item = entry.map(|entry| queue.fetched(entry));
             return Poll::Ready(item.ok_or(ShutDown(())));
         }
         queue.seen.note_wait(None);
@@ -522,7 +564,7 @@ impl<T, L: Handle<Target: HasHandOver<T>>> Get<T, L> {
         let this = self.as_ref().project_ref();
         this.waiter.leave();
         if let Some(entry) = this.waiter.take_payload().flatten() {
-            this.waiter.handle().hand_over().take_back(entry);
+            this.waiter.handle().hand_over().give_back(entry);
         }
     }
 }

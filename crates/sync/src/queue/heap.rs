@@ -125,6 +125,16 @@ impl<T, O: Order<T>> Heap<T, O> {
     }
 }
 
+/// An order that is another heap's.
+struct Borrowed<'a, O>(&'a O);
+
+impl<T, O: Order<T>> Order<T> for Borrowed<'_, O> {
+    #[inline]
+    fn compare(&self, a: &T, b: &T) -> Ordering {
+        self.0.compare(a, b)
+    }
+}
+
 /// Takes the entry at the end out again when comparing panics.
 struct UndoPush<'a, T>(&'a RefCell<Vec<Entry<T>>>);
 
@@ -211,11 +221,12 @@ impl<T, O: Order<T>> Store<T> for Heap<T, O> {
         drained
     }
 
-    fn in_order(&self, mut entries: Vec<Entry<T>>) -> Vec<T> {
-        entries.sort_unstable_by(|a, b| {
-            let by_size = self.order.compare(&a.item, &b.item);
-            by_size.then(a.number.cmp(&b.number))
-        });
-        entries.into_iter().map(|entry| entry.item).collect()
+    fn in_order(&self, entries: Vec<Entry<T>>) -> Vec<T> {
+        // Not by `sort`, which may panic when an order contradicts itself.
+        let heap = Heap::new(Borrowed(&self.order));
+        heap.entries.replace(entries);
+        std::iter::from_fn(|| heap.pop())
+            .map(|entry| entry.item)
+            .collect()
     }
 }

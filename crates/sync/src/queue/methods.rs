@@ -197,7 +197,7 @@ macro_rules! queue {
             /// assigned to a future that is dropped is dropped with it, and counts as done.
             ///
             /// # Panics
-            /// When a waker does, after the others have been woken. The items are dropped then.
+            /// When a waker does, after the others have been woken, or comparing does. The items are dropped then.
             #[must_use = "the items that were in the queue are dropped otherwise"]
             pub fn shutdown_now(&self) -> Vec<T> {
                 self.hand_over.shut_down_now()

@@ -230,36 +230,26 @@ impl<T> Channel<T> {
         Offered::Waits(item, ticket)
     }
 
-    /// Sends the item of one who waits, if it has been granted a slot.
-    pub(super) fn poll_waiting(&self, ticket: Ticket, item: T, cx: &mut Context<'_>) -> Offered<T> {
-        // Before the guard, so that it is dropped after it.
-        let mut waker = None;
-        loop {
-            let mut state = self.state.lock();
-            let is_granted = state.waiters.is_granted(ticket);
-            if state.is_closed {
-                if is_granted {
-                    state.sent = state.sent.wrapping_sub(STEP);
-                }
-                return Offered::Closed(item);
-            }
+    /// Sends the item of one who waits, if it has been granted a slot. It waits with this waker otherwise.
+    pub(super) fn poll_waiting(&self, ticket: Ticket, item: T, waker: Waker) -> Offered<T> {
+        // Its guard is dropped before the waker is.
+        let mut state = self.state.lock();
+        let is_granted = state.waiters.is_granted(ticket);
+        if state.is_closed {
             if is_granted {
-                return Offered::Sent(state.push(item));
+                state.sent = state.sent.wrapping_sub(STEP);
             }
-            let before = state.waiters.waker_mut(ticket);
-            let before = before.expect("whoever waits, and was not granted a slot, is in the list");
-            if before.will_wake(cx.waker()) {
-                return Offered::Waits(item, ticket);
-            }
-            if let Some(waker) = waker.take() {
-                let before = mem::replace(before, waker);
-                drop(state);
-                drop(before);
-                return Offered::Waits(item, ticket);
-            }
-            drop(state);
-            waker = Some(cx.waker().clone());
+            return Offered::Closed(item);
         }
+        if is_granted {
+            return Offered::Sent(state.push(item));
+        }
+        let before = state.waiters.waker_mut(ticket);
+        let before = before.expect("whoever waits, and was not granted a slot, is in the list");
+        let before = mem::replace(before, waker);
+        drop(state);
+        drop(before);
+        Offered::Waits(item, ticket)
     }
 
     /// One who waits does so no longer. What it was granted goes to the next one.

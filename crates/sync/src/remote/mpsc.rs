@@ -535,8 +535,10 @@ impl<T> Future for Sending<'_, T> {
                 }
             }
             Place::Waiting(ticket) => {
+                // Before the value is on its way: cloning is anyone's code, and may panic.
+                let waker = cx.waker().clone();
                 let value = this.value.take().expect(POLLED_AGAIN);
-                this.channel.poll_waiting(ticket, value, cx)
+                this.channel.poll_waiting(ticket, value, waker)
             }
         };
         this.finish(offered)

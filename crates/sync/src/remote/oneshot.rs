@@ -69,12 +69,17 @@ fn register<'a, T>(
     is_through: fn(&State<T>) -> bool,
     place: fn(&mut State<T>) -> &mut Option<Waker>,
 ) -> Poll<MutexGuard<'a, State<T>>> {
-    // Before the guard, so that it is dropped after it.
     let mut waker = None;
     loop {
         let mut state = channel.lock();
         if is_through(&state) {
-            return Poll::Ready(state);
+            if waker.is_none() {
+                return Poll::Ready(state);
+            }
+            // Not to be dropped while the state is locked. What is through stays so.
+            drop(state);
+            waker = None;
+            continue;
         }
         let place = place(&mut state);
         if place.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
