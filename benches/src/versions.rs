@@ -2,8 +2,19 @@
 
 const LOCK: &str = include_str!("../Cargo.lock");
 
-/// The packages to name, in the order of the table's columns.
-const PACKAGES: [&str; 6] = ["tulipa", "tokio", "smol", "compio", "monoio", "glommio"];
+/// The packages to name, in the order of the table's columns, and those that the primitives are from.
+const PACKAGES: [&str; 10] = [
+    "tulipa",
+    "tokio",
+    "smol",
+    "compio",
+    "monoio",
+    "glommio",
+    "async-lock",
+    "async-channel",
+    "local-sync",
+    "unsync",
+];
 
 /// `tokio 1.54.1, smol 2.0.2, …`, as `Cargo.lock` has them.
 pub(crate) fn contenders() -> String {

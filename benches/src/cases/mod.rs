@@ -111,6 +111,12 @@ impl Case {
             ("tasks/yield 1000 tasks", "monoio" | "monoio-legacy") => Some(
                 "monoio puts a task that wakes itself at the front of its queue: nobody else runs",
             ),
+            (
+                "sync/semaphore of 10, 100 tasks" | "sync/semaphore of 10, 100 tasks, own yield",
+                "monoio" | "monoio-legacy",
+            ) => Some(
+                "monoio puts a task that wakes itself at the front of its queue: nobody else runs, and nobody waits",
+            ),
             _ => None,
         }
     }

@@ -32,7 +32,7 @@ operation_cases! {
     "sync/event, 100 wait", "ns/waiter", WITH_EVENT => EventOfMany;
 }
 
-/// Nobody else has one that waits without its thread.
+/// The packages that stand in for monoio and compio have none.
 const WITH_LOCK: Entrants =
     Entrants::OursAnd(&["tokio-localset", "tokio-local", "smol", "glommio"]);
 

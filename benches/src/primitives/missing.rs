@@ -1,7 +1,5 @@
 //! In the place of a primitive that a runtime does not have.
 
-use std::future::Future;
-
 use super::{Barrier, Broadcast, Channel, Event, Lock, Oneshot, Semaphore};
 
 /// Nothing. Is never made.
@@ -107,7 +105,7 @@ impl Event for Missing {
         match *self {}
     }
 
-    fn wait(&self) -> impl Future<Output = ()> {
-        async { match *self {} }
+    async fn wait(&self) {
+        match *self {}
     }
 }

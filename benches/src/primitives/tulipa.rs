@@ -68,7 +68,9 @@ impl<T: 'static> super::Channel<T> for Queue {
 
     #[inline]
     fn send(sender: &mut Self::Sender, value: T) -> impl Future<Output = ()> {
-        sender.put(value).map(|sent| assert!(sent.is_ok(), "{OPEN}"))
+        sender
+            .put(value)
+            .map(|sent| assert!(sent.is_ok(), "{OPEN}"))
     }
 
     #[inline]
@@ -93,7 +95,9 @@ impl<T: 'static> super::Channel<T> for Mpsc {
 
     #[inline]
     fn send(sender: &mut Self::Sender, value: T) -> impl Future<Output = ()> {
-        sender.send(value).map(|sent| assert!(sent.is_ok(), "{OPEN}"))
+        sender
+            .send(value)
+            .map(|sent| assert!(sent.is_ok(), "{OPEN}"))
     }
 
     #[inline]
