@@ -63,7 +63,6 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         is_closed: Cell::new(false),
         receiver: WakerSlot::new(),
         sender: WakerSlot::new(),
-        seen: Seen::new("oneshot"),
     });
     (Sender { chan: chan.clone() }, Receiver { chan })
 }
@@ -78,7 +77,15 @@ struct Chan<T> {
     is_closed: Cell<bool>,
     receiver: WakerSlot,
     sender: WakerSlot,
-    seen: Seen,
+}
+
+/// What is waited for: one entry for all of a thread, for they have no names, and are short-lived.
+fn note_wait() {
+    thread_local! {
+        static SEEN: Seen = const { Seen::new("oneshot") };
+    }
+    // A thread that is about to end keeps no entries.
+    let _ = SEEN.try_with(|seen| seen.note_wait(None));
 }
 
 /// Sends the value. Made by [`channel`]. If it is dropped instead, the receiver is told.
@@ -145,7 +152,7 @@ impl<T> Sender<T> {
             // That may have been anyone's code.
             if !chan.is_closed.get() {
                 budget::refund();
-                chan.seen.note_wait(None);
+                note_wait();
                 return Poll::Pending;
             }
         }
@@ -271,7 +278,7 @@ impl<T> Future for Receiver<T> {
             polled = chan.poll_value();
             if polled.is_pending() {
                 budget::refund();
-                chan.seen.note_wait(None);
+                note_wait();
             }
         }
         polled

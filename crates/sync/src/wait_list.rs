@@ -170,17 +170,29 @@ impl<P> WaitList<P> {
         self.wake_some(count, self.next_ticket());
     }
 
-    fn wake_some(&self, mut count: usize, before: u64) {
+    fn wake_some(&self, count: usize, before: u64) {
+        let left = Cell::new(count);
         let mut panics = Panics::default();
-        while count > 0
-            && let Some(node) = self.first()
-            && node.ticket.get() < before
-        {
-            count -= 1;
-            let grant = self.grant_first();
-            panics.catch(|| grant.into_iter().for_each(Grant::wake));
+        let mut is_over = false;
+        while !is_over {
+            // One for all of them, entered again after a panic.
+            panics.catch(|| {
+                self.wake_until_a_panic(&left, before);
+                is_over = true;
+            });
         }
         panics.resume();
+    }
+
+    fn wake_until_a_panic(&self, left: &Cell<usize>, before: u64) {
+        while left.get() > 0
+            && let Some(node) = self.first()
+            && node.ticket.get() < before
+            && let Some(grant) = self.grant_first()
+        {
+            left.set(left.get() - 1);
+            grant.wake();
+        }
     }
 
     #[inline]
