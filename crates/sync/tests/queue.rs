@@ -1,4 +1,5 @@
-//! What the queues promise. `asyncio-parity` and the names of asyncio's own tests are in the comments.
+//! What the queues promise. § 10 is the section of the specification that the project is built to; the names of asyncio's own
+//! tests are in the comments.
 
 mod queue_support;
 
