@@ -306,7 +306,7 @@ impl<T> fmt::Debug for Receiver<T> {
 
 /// No value comes: the sender was dropped without sending, or the receiver closed before, or has yielded the value already.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecvError(());
+pub struct RecvError(pub(crate) ());
 
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -89,7 +89,7 @@ impl Arrivals {
 
 #[test]
 fn a_million_values_from_four_threads_come_in_each_ones_order() {
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::unbounded();
     let senders: Vec<_> = (0..THREADS)
         .map(|thread| {
             let sender = sender.clone();
@@ -350,11 +350,11 @@ fn what_was_sent_before_a_close_is_received_after_it() {
 
 #[test]
 fn the_last_sender_ends_the_channel_and_weak_ones_do_not_keep_it() {
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::unbounded();
     let (other, weak) = (sender.clone(), sender.downgrade());
     let (wakes, waker) = Count::new();
     assert!(sender.same_channel(&other));
-    assert!(!sender.same_channel(&mpsc::unbounded_channel().0));
+    assert!(!sender.same_channel(&mpsc::unbounded().0));
     drop(sender);
     {
         let mut receiving = receiver.recv();
@@ -480,7 +480,7 @@ fn the_last_poll_says_whom_to_wake() {
 
 #[test]
 fn a_receiver_that_does_not_sleep_is_not_woken() {
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::unbounded();
     let (wakes, waker) = Count::new();
     assert!(poll_with(&mut receiver.recv(), &waker).is_pending());
     for number in 0..10 {
@@ -499,7 +499,7 @@ fn a_receiver_that_does_not_sleep_is_not_woken() {
 
 #[test]
 fn many_values_come_at_once_also_where_one_was_taken_before() {
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::unbounded();
     let mut values = vec![100];
     assert_eq!(block_on(receiver.recv_many(&mut values, 0)), 0);
     (0..4).for_each(|it| sender.send(it).unwrap());
@@ -780,7 +780,7 @@ impl Drop for Echo {
 #[test]
 fn messages_may_use_the_channel_when_they_are_dropped() {
     let count = Arc::new(AtomicUsize::new(0));
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::unbounded();
     let echo = |times| Echo {
         to: sender.downgrade(),
         times,
@@ -815,7 +815,7 @@ fn messages_may_hold_the_ends_of_their_channel() {
             DROPPED.with_borrow_mut(|dropped| dropped.push(self.0));
         }
     }
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::unbounded();
     for number in 0..4 {
         assert!(sender.send(Message(number, Some(sender.clone()))).is_ok());
     }

@@ -94,7 +94,7 @@ fn full_channel() -> (Sender<u8>, Receiver<u8>) {
 #[test]
 fn two_senders_lose_nothing_and_the_receiver_hears_of_the_end() {
     model(|| {
-        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let (sender, mut receiver) = mpsc::unbounded();
         let other = sender.clone();
         let one = thread::spawn(move || sender.send(1).unwrap());
         let two = thread::spawn(move || other.send(2).unwrap());
@@ -176,7 +176,7 @@ fn the_last_sender_is_dropped_while_the_receiver_goes_to_sleep() {
 #[test]
 fn a_weak_sender_comes_too_late_or_keeps_the_channel_open() {
     model(|| {
-        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let (sender, mut receiver) = mpsc::unbounded();
         let weak = sender.downgrade();
         let one = thread::spawn(move || drop(sender));
         let two = thread::spawn(move || match weak.upgrade() {
@@ -227,7 +227,7 @@ fn what_is_sent_before_a_close_is_received_and_what_is_not_comes_back() {
 fn a_value_sent_while_the_receiver_is_dropped_is_dropped_once() {
     model(|| {
         let live = live_count();
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::unbounded();
         let value = Counted::new(&live);
         let one = thread::spawn(move || {
             let _ = sender.send(value);
@@ -284,7 +284,7 @@ fn nobody_overtakes_a_sender_that_waits() {
 #[test]
 fn the_waker_of_the_receivers_last_poll_is_woken() {
     model(|| {
-        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let (sender, mut receiver) = mpsc::unbounded();
         let one = thread::spawn(move || sender.send(1).unwrap());
         let parker = Parker::new();
         let first = Waker::from(Counting::new(&Parker::new()));

@@ -1,7 +1,7 @@
 //! Many values, from senders on any thread to one receiver.
 //!
 //! [`channel`] makes one with a bound: whoever sends faster than is received has to wait, so that memory stays
-//! bounded. [`unbounded_channel`] makes one without: to send never waits.
+//! bounded. [`unbounded`] makes one without: to send never waits.
 //!
 //! # The ends
 //! When the last sender is dropped, the receiver gets what has been sent, and then `None`. When the receiver is
@@ -29,7 +29,6 @@
 //! # References
 //! `tokio::sync::mpsc`, whose methods these are.
 
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -43,6 +42,8 @@ use tulipa_base::budget;
 use super::channel::{Channel, Inlet, Offered, Refused};
 use super::waiters::Ticket;
 use super::{note_wait, parking};
+
+pub use crate::mpsc::{SendError, TryRecvError, TrySendError};
 
 /// Makes a channel that holds so many values at most: such as were sent, and not yet received.
 ///
@@ -60,7 +61,8 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// Makes a channel that holds as many values as are sent.
-pub fn unbounded_channel<T>() -> (UnboundedSender<T>, Receiver<T>) {
+#[doc(alias = "unbounded_channel")]
+pub fn unbounded<T>() -> (UnboundedSender<T>, Receiver<T>) {
     let channel = Channel::new(None);
     let inlet = Inlet::new(channel.clone());
     (UnboundedSender { channel }, Receiver { inlet })
@@ -112,7 +114,7 @@ pub struct Sender<T> {
 /// use tulipa_sync::remote::mpsc;
 ///
 /// # futures_lite::future::block_on(async {
-/// let (sender, mut receiver) = mpsc::unbounded_channel();
+/// let (sender, mut receiver) = mpsc::unbounded();
 /// sender.send(1).unwrap();
 /// sender.send(2).unwrap();
 /// drop(sender);
@@ -671,87 +673,3 @@ impl<T> fmt::Debug for ReceivingMany<'_, T> {
             .finish_non_exhaustive()
     }
 }
-
-/// The receiver is closed or dropped. The value comes back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SendError<T>(pub T);
-
-impl<T> SendError<T> {
-    /// The value that was not sent.
-    pub fn into_inner(self) -> T {
-        self.0
-    }
-}
-
-impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SendError").finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("send: the channel is closed")
-    }
-}
-
-impl<T> Error for SendError<T> {}
-
-/// Why [`Sender::try_send`] has not sent the value, which comes back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum TrySendError<T> {
-    /// There is no room, or others wait for it.
-    Full(T),
-    /// The receiver is closed or dropped.
-    Closed(T),
-}
-
-impl<T> TrySendError<T> {
-    /// The value that was not sent.
-    pub fn into_inner(self) -> T {
-        match self {
-            TrySendError::Full(value) | TrySendError::Closed(value) => value,
-        }
-    }
-}
-
-impl<T> fmt::Debug for TrySendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TrySendError::Full(_) => "Full(..)",
-            TrySendError::Closed(_) => "Closed(..)",
-        })
-    }
-}
-
-impl<T> fmt::Display for TrySendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TrySendError::Full(_) => "try_send: the channel is full",
-            TrySendError::Closed(_) => "try_send: the channel is closed",
-        })
-    }
-}
-
-impl<T> Error for TrySendError<T> {}
-
-/// Why [`Receiver::try_recv`] has no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TryRecvError {
-    /// There is none now.
-    Empty,
-    /// There is none, and none will come: the last sender is dropped, or the receiver is closed.
-    Disconnected,
-}
-
-impl fmt::Display for TryRecvError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TryRecvError::Empty => "try_recv: the channel is empty",
-            TryRecvError::Disconnected => "try_recv: the channel is empty and closed",
-        })
-    }
-}
-
-impl Error for TryRecvError {}
