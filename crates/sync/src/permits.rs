@@ -235,7 +235,7 @@ impl<L: Handle<Target: HasPermits>> Acquire<L> {
     #[inline]
     pub(crate) fn new(handle: L, wanted: usize) -> Acquire<L> {
         Acquire {
-            waiter: Waiter::carrying(handle, Some(wanted)),
+            waiter: Waiter::new(handle),
             wanted,
         }
     }
@@ -290,7 +290,7 @@ impl<L: Handle<Target: HasPermits>> Acquire<L> {
                     Err(Refused::Unavailable) => {}
                 }
                 budget::refund();
-                this.waiter.as_ref().enter_with_it(waker);
+                this.waiter.enter(waker, *this.wanted);
             }
             State::Waiting => this.waiter.renew(cx.waker()),
             State::Granted => {}

@@ -37,10 +37,10 @@
 )]
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::marker::PhantomPinned;
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -55,7 +55,6 @@ type Link<P> = Option<NonNull<Node<P>>>;
 
 /// Where a waiter is on its way. See the drawing above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
 pub(crate) enum State {
     Idle,
     Waiting,
@@ -294,8 +293,12 @@ impl Panics {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(wake)) {
             match &self.0 {
                 None => self.0 = Some(payload),
-                // Its destructor may panic in turn, and there is no end to that.
-                Some(_) => mem::forget(payload),
+                // Its destructor may panic in turn, and so may what comes of that: there it ends.
+                Some(_) => {
+                    if let Err(nested) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                        mem::forget(nested);
+                    }
+                }
             }
         }
     }
@@ -353,35 +356,33 @@ unsafe impl<T: ?Sized> Handle for &T {}
 unsafe impl<T: ?Sized> Handle for Rc<T> {}
 
 /// A place in a list, and the handle that keeps the list. It belongs into the future that waits.
+///
+/// The node is made only when it enters: most futures never have to wait, and are made, moved and dropped all the same.
 pub(crate) struct Waiter<L: Handle<Target: HasWaitList>> {
-    node: Node<<L::Target as HasWaitList>::Payload>,
+    phase: Cell<Phase>,
     handle: L,
+    /// # Invariant
+    /// It is there from when `phase` says `Entered`, which stays so. Until then nobody refers to it, and from then on only by
+    /// shared references (invariant 5).
+    node: UnsafeCell<MaybeUninit<Node<<L::Target as HasWaitList>::Payload>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Fresh,
+    /// The node says the rest.
+    Entered,
+    /// It did not have to wait.
+    Finished,
 }
 
 impl<L: Handle<Target: HasWaitList>> Waiter<L> {
     #[inline]
-    pub(crate) fn new(handle: L) -> Waiter<L> {
-        Waiter::carrying(handle, None)
-    }
-
-    /// With what it comes with, if that is known already: see [`enter_with_it`](Waiter::enter_with_it).
-    #[inline]
-    pub(crate) fn carrying(
-        handle: L,
-        payload: Option<<L::Target as HasWaitList>::Payload>,
-    ) -> Waiter<L> {
+    pub(crate) const fn new(handle: L) -> Waiter<L> {
         Waiter {
-            node: Node {
-                state: Cell::new(State::Idle),
-                prev: Cell::new(None),
-                next: Cell::new(None),
-                waker: Cell::new(None),
-                payload: Cell::new(payload),
-                ticket: Cell::new(0),
-                task: Cell::new(None),
-                _pinned: PhantomPinned,
-            },
+            phase: Cell::new(Phase::Fresh),
             handle,
+            node: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
 
@@ -391,22 +392,36 @@ impl<L: Handle<Target: HasWaitList>> Waiter<L> {
         &self.handle
     }
 
+    /// The node, once it has entered.
+    #[inline]
+    fn node(&self) -> Option<&Node<<L::Target as HasWaitList>::Payload>> {
+        if self.phase.get() != Phase::Entered {
+            return None;
+        }
+        // SAFETY: the field's invariant: it is there, and there are shared references only.
+        Some(unsafe { (*self.node.get()).assume_init_ref() })
+    }
+
     #[inline]
     pub(crate) fn state(&self) -> State {
-        self.node.state.get()
+        match self.phase.get() {
+            Phase::Fresh => State::Idle,
+            Phase::Entered => self.node().map_or(State::Done, |node| node.state.get()),
+            Phase::Finished => State::Done,
+        }
     }
 
     /// Its number, once it has entered.
     #[inline]
     pub(crate) fn ticket(&self) -> u64 {
-        self.node.ticket.get()
+        self.node().map_or(0, |node| node.ticket.get())
     }
 
     /// Says that it needs not wait, and is through.
     #[inline]
     pub(crate) fn finish(&self) {
         debug_assert_eq!(self.state(), State::Idle);
-        self.node.state.set(State::Done);
+        self.phase.set(Phase::Finished);
     }
 
     /// Enters the list at its end. The waker was cloned before the caller has found that it must wait: cloning may be
@@ -416,40 +431,43 @@ impl<L: Handle<Target: HasWaitList>> Waiter<L> {
         waker: Waker,
         payload: <L::Target as HasWaitList>::Payload,
     ) {
-        self.node.payload.set(Some(payload));
-        self.enter_with_it(waker);
-    }
-
-    /// The same with the payload that it carries.
-    pub(crate) fn enter_with_it(self: Pin<&Self>, waker: Waker) {
         let this = self.get_ref();
         assert_eq!(this.state(), State::Idle, "a waiter waits once");
-        this.node.waker.set(Some(waker));
-        this.node.task.set(current::task_id());
+        let node = Node {
+            state: Cell::new(State::Waiting),
+            prev: Cell::new(None),
+            next: Cell::new(None),
+            waker: Cell::new(Some(waker)),
+            payload: Cell::new(Some(payload)),
+            ticket: Cell::new(0),
+            task: Cell::new(current::task_id()),
+            _pinned: PhantomPinned,
+        };
+        // SAFETY: the phase is `Fresh`, so nobody refers to the node (the field's invariant).
+        let node = unsafe { (*this.node.get()).write(node) };
+        this.phase.set(Phase::Entered);
         // The waiter is pinned, and leaves in its destructor: invariant 2. Its handle leads to this list.
-        this.handle.wait_list().push(&this.node);
-        this.node.state.set(State::Waiting);
+        this.handle.wait_list().push(node);
     }
 
     /// Says whom to wake. Runs anyone's code, so what was waited for may be there afterwards.
     #[inline]
     pub(crate) fn renew(&self, waker: &Waker) {
-        if self.state() != State::Waiting {
+        let waiting = |node: &&Node<_>| node.state.get() == State::Waiting;
+        let Some(node) = self.node().filter(waiting) else {
+            return;
+        };
+        let before = node.waker.take();
+        let is_same = before.as_ref().is_some_and(|it| it.will_wake(waker));
+        // While the new one is cloned the old one is to be found: somebody may have something for this waiter.
+        node.waker.set(before);
+        if is_same {
             return;
         }
-        let before = self.node.waker.take();
-        if let Some(before) = before {
-            if before.will_wake(waker) {
-                self.node.waker.set(Some(before));
-                return;
-            }
-            // While it is cloned the old one is to be found: somebody may have something for this waiter.
-            self.node.waker.set(Some(before));
-        }
         let new = waker.clone();
-        if self.state() == State::Waiting {
-            self.node.task.set(current::task_id());
-            drop(self.node.waker.replace(Some(new)));
+        if node.state.get() == State::Waiting {
+            node.task.set(current::task_id());
+            drop(node.waker.replace(Some(new)));
         }
     }
 
@@ -457,8 +475,9 @@ impl<L: Handle<Target: HasWaitList>> Waiter<L> {
     #[inline]
     pub(crate) fn take_grant(&self) -> Option<<L::Target as HasWaitList>::Payload> {
         debug_assert_eq!(self.state(), State::Granted);
-        self.node.state.set(State::Done);
-        self.node.payload.take()
+        let node = self.node()?;
+        node.state.set(State::Done);
+        node.payload.take()
     }
 
     /// Ends the wait, wherever it was, and says where that was: what was granted is to be passed on. The
@@ -471,28 +490,43 @@ impl<L: Handle<Target: HasWaitList>> Waiter<L> {
     /// The same for a caller that has something to put in order before the waker is dropped, which may be anyone's code.
     #[inline]
     pub(crate) fn leave_with_waker(&self) -> (State, Option<Waker>) {
-        let state = self.node.state.replace(State::Done);
+        let Some(node) = self.node() else {
+            let before = self.phase.replace(Phase::Finished);
+            let is_fresh = before == Phase::Fresh;
+            return (if is_fresh { State::Idle } else { State::Done }, None);
+        };
+        let state = node.state.replace(State::Done);
         if state != State::Waiting {
             return (state, None);
         }
-        self.handle.wait_list().unlink(&self.node);
-        (state, self.node.waker.take())
+        self.handle.wait_list().unlink(node);
+        (state, node.waker.take())
     }
 
     /// Takes the payload out.
     #[inline]
     pub(crate) fn take_payload(&self) -> Option<<L::Target as HasWaitList>::Payload> {
-        self.node.payload.take()
+        self.node()?.payload.take()
     }
 }
 
 impl<L: Handle<Target: HasWaitList>> Drop for Waiter<L> {
     #[inline]
     fn drop(&mut self) {
-        if self.state() == State::Waiting {
-            self.leave();
+        if self.phase.get() == Phase::Entered {
+            drop_entered(self);
         }
     }
+}
+
+#[inline(never)]
+fn drop_entered<L: Handle<Target: HasWaitList>>(waiter: &mut Waiter<L>) {
+    let waker = waiter.leave_with_waker();
+    waiter.phase.set(Phase::Finished);
+    // SAFETY: the phase was `Entered`, so the node is there (the field's invariant). It is in no list any more, so nobody
+    // else refers to it; and the phase says so no more, so it is dropped once.
+    unsafe { waiter.node.get_mut().assume_init_drop() };
+    drop(waker);
 }
 
 impl<P> fmt::Debug for WaitList<P> {
