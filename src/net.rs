@@ -50,7 +50,8 @@
 //! # }
 //! ```
 
+pub use tulipa_net::names;
 pub use tulipa_net::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpStream, ToSocketAddrs,
-    WriteHalf,
+    ConnectError, Connector, KeepAlive, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
+    TcpListener, TcpSocket, TcpStream, ToSocketAddrs, WriteHalf, lookup_host,
 };
