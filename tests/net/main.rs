@@ -7,3 +7,6 @@
     clippy::async_yields_async,
     reason = "handles that outlive the code which made them are what is tested"
 )]
+
+mod give_up;
+mod names;
