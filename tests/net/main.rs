@@ -8,5 +8,7 @@
     reason = "handles that outlive the code which made them are what is tested"
 )]
 
+mod connect;
 mod give_up;
 mod names;
+mod tcp_socket;
