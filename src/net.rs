@@ -51,6 +51,10 @@
 //! ```
 
 pub use tulipa_net::names;
+#[cfg(unix)]
+pub use tulipa_net::pipe;
+#[cfg(unix)]
+pub use tulipa_net::{AsyncFd, IoHandle, Socket, async_fd, on_readable, on_writable};
 pub use tulipa_net::{
     ConnectError, Connector, KeepAlive, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
     TcpListener, TcpSocket, TcpStream, ToSocketAddrs, WriteHalf, lookup_host,

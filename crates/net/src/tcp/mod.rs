@@ -17,5 +17,7 @@ pub use connector::Connector;
 pub use keep_alive::KeepAlive;
 pub use listener::TcpListener;
 pub use socket::TcpSocket;
+#[cfg(unix)]
+pub(crate) use socket::is_in_progress;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use stream::TcpStream;
