@@ -196,7 +196,8 @@ impl<Built> Builder<Built> {
     /// may be [threads for blocking work](Builder::max_blocking_threads), 16 unless that is set.
     ///
     /// They have threads of their own beside those, so look-ups that hang, as they do while a name server is
-    /// unreachable, leave other blocking work alone. Too few, and names that hang hold up the names that do not.
+    /// unreachable, leave other blocking work alone. Too few, and names that hang hold up the names that do not. Zero
+    /// counts as one.
     pub fn max_look_ups(mut self, look_ups: usize) -> Builder<Built> {
         self.max_look_ups = Some(look_ups);
         self
@@ -216,7 +217,8 @@ impl<Built> Builder<Built> {
         let mut look_ups = self.blocking.clone();
         look_ups.max_threads = self
             .max_look_ups
-            .unwrap_or_else(|| self.blocking.max_threads.div_ceil(2).max(1));
+            .unwrap_or_else(|| self.blocking.max_threads.div_ceil(2))
+            .max(1);
         look_ups.thread_name = "tulipa-names".into();
         let driver = Driver::new(self.reactor)?;
         let signals = Rc::new(Signals::default());

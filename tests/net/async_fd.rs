@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -124,6 +124,8 @@ fn what_is_always_ready_is_refused_with_a_reason() {
 #[test]
 fn descriptors_of_any_kind_can_be_waited_for() {
     use rustix::event::{EventfdFlags, eventfd};
+    use std::os::fd::OwnedFd;
+
     tulipa::run(async {
         let counter = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
         let counter = AsyncFd::new(counter).unwrap();

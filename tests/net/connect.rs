@@ -1,6 +1,8 @@
 //! Connecting: happy eyeballs, lists, every attempt's error.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+#[cfg(target_os = "linux")]
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
+#[cfg(target_os = "linux")]
 use crate::give_up;
 use tulipa::net::names::with_resolver;
 use tulipa::net::{ConnectError, Connector, TcpListener, TcpSocket, TcpStream};

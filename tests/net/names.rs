@@ -208,6 +208,30 @@ fn resolvers_are_asked_for_the_host_as_it_was_written() {
     assert_eq!(*asked.borrow(), expected);
 }
 
+// §14: slow look-ups logged in debug
+#[test]
+fn slow_look_ups_are_reported_in_debug_mode() {
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let look_up_in_mode = |debug| {
+        let list = heard.clone();
+        let runner = tulipa::runtime::Runner::builder()
+            .debug(debug)
+            .slow_callback_duration(Duration::ZERO) // Everything is slow, polls too.
+            .exception_handler(move |it| list.borrow_mut().push(it.message.to_owned()))
+            .build();
+        runner.unwrap().run_and_close(async {
+            lookup_host("localhost:1").await.unwrap();
+        });
+        let heard = heard.take();
+        heard
+            .iter()
+            .filter(|it| it.starts_with("looking up 'localhost' took"))
+            .count()
+    };
+    assert_eq!(look_up_in_mode(false), 0);
+    assert_eq!(look_up_in_mode(true), 1);
+}
+
 /// The system's resolver hangs for names under `hang.test`: this binary has a `getaddrinfo` of its own.
 #[cfg(target_os = "linux")]
 mod hung {

@@ -5,11 +5,15 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
+use tulipa_base::Instant;
 use tulipa_blocking::BlockingError;
 use tulipa_blocking::current::{Lane, current};
 use tulipa_executor::context::InContext;
 use tulipa_executor::context_local;
+use tulipa_executor::debug::{is_debug, slow_callback_duration};
+use tulipa_executor::report::{ExceptionKind, report};
 
 /// A look-up under way. See [`Resolver::look_up`].
 pub type LookUp<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + 'a>>;
@@ -50,6 +54,9 @@ where
 /// thread; if it waits for a thread it is taken off the queue. Neither keeps the loop from closing, nor
 /// the process from ending.
 ///
+/// # Debug mode
+/// A look-up that takes as long as a slow callback is reported to the loop's exception handler.
+///
 /// # References
 /// getaddrinfo(3), POSIX.1-2024.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,11 +75,26 @@ async fn system_look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> 
              with #[tulipa::main], or look it up inside tulipa::run(..)"
         );
     };
+    let name = is_debug().then(|| host.clone());
+    let start = Instant::now();
     let job = pool.spawn(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter));
-    match job.cancel_on_drop().await {
+    let result = job.cancel_on_drop().await;
+    if let Some(name) = name {
+        report_if_slow(&name, start.elapsed());
+    }
+    match result {
         Ok(result) => result,
         Err(BlockingError::ThreadSpawn { error, .. }) => Err(error),
         Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// In debug mode a look-up that takes as long as a slow callback is reported. It stops nobody, but whoever
+/// wonders where the time has gone would look for it there.
+fn report_if_slow(name: &str, took: Duration) {
+    if took >= slow_callback_duration() {
+        let message = format!("looking up '{name}' took {took:.1?}");
+        report(ExceptionKind::Other, &message);
     }
 }
 
