@@ -8,12 +8,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
+#[cfg(unix)]
+use socket2::SockRef;
+use socket2::{Domain, Socket, Type};
 
 #[cfg(target_os = "linux")]
 use crate::give_up;
+#[cfg(target_os = "linux")]
+use tulipa::net::TcpSocket;
 use tulipa::net::names::with_resolver;
-use tulipa::net::{ConnectError, Connector, TcpListener, TcpSocket, TcpStream};
+use tulipa::net::{ConnectError, Connector, TcpListener, TcpStream};
 use tulipa::runtime::Runner;
 use tulipa::time::Instant;
 
@@ -413,9 +417,12 @@ fn connections_have_the_options_that_are_promised() {
         for stream in [&stream, &accepted] {
             assert!(stream.nodelay().unwrap());
             assert!(!stream.keep_alive().unwrap());
-            assert!(!SockRef::from(stream).out_of_band_inline().unwrap());
             #[cfg(unix)]
-            assert!(SockRef::from(stream).nonblocking().unwrap());
+            {
+                let socket = SockRef::from(stream);
+                assert!(!socket.out_of_band_inline().unwrap());
+                assert!(socket.nonblocking().unwrap());
+            }
         }
     });
 }

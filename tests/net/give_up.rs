@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
 
 /// Polls `future` as its task is woken, and drops it when it was pending for the `polls`th time, counted
 /// from 1; 0 drops it unpolled. Returns what it came to, if it got that far.
@@ -29,7 +28,7 @@ pub(crate) async fn after<F: Future>(polls: u32, future: F) -> Option<F::Output>
 /// Like [`after`], for a future that nothing wakes: it is dropped after a moment at the latest.
 #[cfg(unix)]
 pub(crate) async fn soon<F: Future>(polls: u32, future: F) -> Option<F::Output> {
-    let moment = Duration::from_millis(2);
+    let moment = std::time::Duration::from_millis(2);
     let given_up = tulipa::timeout(moment, after(polls, future)).await;
     given_up.ok().flatten()
 }

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+#[cfg(unix)]
 use socket2::SockRef;
 
 use tulipa::net::{KeepAlive, TcpListener, TcpSocket, TcpStream};
