@@ -2,7 +2,8 @@
 //!
 //! Files, name look-ups, and libraries without an async face would hold up the whole loop. They go to a pool of
 //! threads that each loop has: none until it is needed, at most as many as
-//! [set](crate::runtime::Builder::max_blocking_threads), 32 by default. Jobs beyond that wait their turn.
+//! [set](crate::runtime::Builder::max_blocking_threads), 32 by default. Jobs beyond that wait their turn. Name
+//! look-ups have a [lane of their own](crate::runtime::Builder::max_look_ups), so that those that hang leave the rest alone.
 //!
 //! # Examples
 //! ```
@@ -30,13 +31,9 @@
 //! # });
 //! ```
 
-use std::cell::{OnceCell, RefCell};
-use std::fmt;
-use std::mem::ManuallyDrop;
 use std::panic::Location;
-use std::rc::Rc;
-use std::time::Duration;
 
+use tulipa_blocking::current::{Lane, current};
 use tulipa_executor::context::Context;
 
 pub use tulipa_blocking::{
@@ -99,80 +96,11 @@ pub fn pool() -> Pool {
 }
 
 fn current_pool(caller: &Location<'_>) -> Pool {
-    match CURRENT.with_borrow(|current| current.as_ref().map(|pool| pool.get())) {
+    match current(Lane::Work) {
         Some(pool) => pool,
         None => panic!(
             "no tulipa event loop runs on this thread (used at {caller}): start the program with \
              #[tulipa::main], or call this from inside tulipa::run(..)"
         ),
-    }
-}
-
-thread_local! {
-    /// Without a destructor, so that a runner kept in a thread-local of the program's can be dropped
-    /// at whatever moment the thread ends. It is empty unless a guard lives.
-    static CURRENT: RefCell<ManuallyDrop<Option<Rc<LazyPool>>>> =
-        const { RefCell::new(ManuallyDrop::new(None)) };
-}
-
-/// Makes `pool` the current one, and returns the one before.
-fn set_current(pool: Option<Rc<LazyPool>>) -> Option<Rc<LazyPool>> {
-    ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(pool)))
-}
-
-/// A loop's pool, made when it is needed first.
-pub(crate) struct LazyPool {
-    config: RefCell<Option<Config>>,
-    pool: OnceCell<Pool>,
-}
-
-impl LazyPool {
-    pub(crate) fn new(config: Config) -> LazyPool {
-        LazyPool {
-            config: RefCell::new(Some(config)),
-            pool: OnceCell::new(),
-        }
-    }
-
-    fn get(&self) -> Pool {
-        let make = || Pool::new(self.config.take().unwrap_or_default());
-        self.pool.get_or_init(make).clone()
-    }
-
-    /// Makes this the pool of the calling thread until the guard is dropped.
-    pub(crate) fn enter(self: &Rc<LazyPool>) -> EnteredPool {
-        EnteredPool {
-            before: set_current(Some(Rc::clone(self))),
-        }
-    }
-
-    /// Ends the pool, if there is one.
-    pub(crate) fn shutdown(&self, grace: Duration) -> Option<ShutdownOutcome> {
-        self.pool.get().map(|pool| pool.shutdown(grace))
-    }
-
-    /// Ends the pool, if there is one, without waiting for what runs.
-    pub(crate) fn close(&self) {
-        if let Some(pool) = self.pool.get() {
-            pool.close();
-        }
-    }
-}
-
-impl fmt::Debug for LazyPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LazyPool").field(&self.pool.get()).finish()
-    }
-}
-
-/// While it lives, a pool is the current thread's.
-#[must_use]
-pub(crate) struct EnteredPool {
-    before: Option<Rc<LazyPool>>,
-}
-
-impl Drop for EnteredPool {
-    fn drop(&mut self) {
-        drop(set_current(self.before.take()));
     }
 }

@@ -50,7 +50,12 @@
 //! # }
 //! ```
 
+pub use tulipa_net::names;
+#[cfg(unix)]
+pub use tulipa_net::pipe;
+#[cfg(unix)]
+pub use tulipa_net::{AsyncFd, IoHandle, Socket, async_fd, on_readable, on_writable};
 pub use tulipa_net::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpStream, ToSocketAddrs,
-    WriteHalf,
+    ConnectError, Connector, KeepAlive, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
+    TcpListener, TcpSocket, TcpStream, ToSocketAddrs, WriteHalf, lookup_host,
 };

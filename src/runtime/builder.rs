@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tulipa_blocking::current::LoopPools;
 use tulipa_executor::report::{ExceptionContext, ExceptionHandler};
 use tulipa_executor::{Config, Executor};
 use tulipa_reactor::termination::Termination;
 use tulipa_reactor::{Choice, Driver};
 
-use crate::blocking::LazyPool;
 use crate::runtime::PanicPolicy;
 use crate::runtime::event_loop::{EventLoop, Parts};
 use crate::runtime::parked::{Parked, Signals};
@@ -29,6 +29,7 @@ pub struct Builder<Built = Runner> {
     debug: Option<bool>,
     ending: Ending,
     blocking: tulipa_blocking::Config,
+    max_look_ups: Option<usize>,
     _built: PhantomData<fn() -> Built>,
 }
 
@@ -40,6 +41,7 @@ impl<Built> Default for Builder<Built> {
             debug: None,
             ending: Ending::default(),
             blocking: tulipa_blocking::Config::default(),
+            max_look_ups: None,
             _built: PhantomData,
         }
     }
@@ -190,6 +192,17 @@ impl<Built> Builder<Built> {
         self
     }
 
+    /// How many name look-ups are under way at once, at most; the others wait their turn. Default: half as many as there
+    /// may be [threads for blocking work](Builder::max_blocking_threads), 16 unless that is set.
+    ///
+    /// They have threads of their own beside those, so look-ups that hang, as they do while a name server is
+    /// unreachable, leave other blocking work alone. Too few, and names that hang hold up the names that do not. Zero
+    /// counts as one.
+    pub fn max_look_ups(mut self, look_ups: usize) -> Builder<Built> {
+        self.max_look_ups = Some(look_ups);
+        self
+    }
+
     /// How long a thread without blocking work is kept. Default: 10 s.
     pub fn blocking_keep_alive(mut self, keep_alive: Duration) -> Builder<Built> {
         self.blocking.keep_alive = keep_alive;
@@ -201,6 +214,12 @@ impl<Built> Builder<Built> {
             self.config.shuffle_seed = seed_from_environment()?;
         }
         self.config.debug = self.debug.unwrap_or_else(is_debug_in_environment);
+        let mut look_ups = self.blocking.clone();
+        look_ups.max_threads = self
+            .max_look_ups
+            .unwrap_or_else(|| self.blocking.max_threads.div_ceil(2))
+            .max(1);
+        look_ups.thread_name = "tulipa-names".into();
         let driver = Driver::new(self.reactor)?;
         let signals = Rc::new(Signals::default());
         let parked = Parked::new(Rc::clone(&driver), Rc::clone(&signals));
@@ -210,7 +229,7 @@ impl<Built> Builder<Built> {
             driver,
             signals,
             ending: self.ending,
-            blocking: Rc::new(LazyPool::new(self.blocking)),
+            blocking: Rc::new(LoopPools::new(self.blocking, look_ups)),
         }))
     }
 }

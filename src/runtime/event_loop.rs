@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tulipa_base::Instant;
+use tulipa_blocking::current::{EnteredPools, LoopPools};
 use tulipa_executor::dump::Dump;
 use tulipa_executor::metrics::Metrics;
 use tulipa_executor::report::ExceptionKind;
@@ -19,7 +20,6 @@ use tulipa_executor::{
 use tulipa_reactor::termination::{Termination, Watch};
 use tulipa_reactor::{Driver, fork};
 
-use crate::blocking::{EnteredPool, LazyPool};
 use crate::runtime::builder::{Builder, Ending};
 use crate::runtime::parked::{Parked, Signals};
 
@@ -69,7 +69,7 @@ pub struct EventLoop {
     this: LoopRef,
     signals: Rc<Signals>,
     ending: Ending,
-    blocking: Rc<LazyPool>,
+    blocking: Rc<LoopPools>,
 }
 
 /// What a loop is made of.
@@ -78,7 +78,7 @@ pub(super) struct Parts {
     pub(super) driver: Rc<Driver>,
     pub(super) signals: Rc<Signals>,
     pub(super) ending: Ending,
-    pub(super) blocking: Rc<LazyPool>,
+    pub(super) blocking: Rc<LoopPools>,
 }
 
 impl EventLoop {
@@ -457,7 +457,7 @@ impl EventLoop {
     }
 
     /// Makes this thread's sockets and blocking work this loop's.
-    fn enter(&self) -> (tulipa_reactor::driver::Entered, EnteredPool) {
+    fn enter(&self) -> (tulipa_reactor::driver::Entered, EnteredPools) {
         (self.driver.enter(), self.blocking.enter())
     }
 

@@ -106,6 +106,10 @@ fn types_cross_threads_only_where_they_should() {
         Interval: true true true;
         Elapsed: true true true;
         TcpListener: false false true;
+        Connector: false false true;
+        ConnectError: true true true;
+        KeepAlive: true true true;
+        TcpSocket: true true true; // It belongs to no loop yet.
         TcpStream: false false true;
         ReadHalf<'static>: false false true;
         WriteHalf<'static>: false false true;

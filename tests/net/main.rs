@@ -7,3 +7,14 @@
     clippy::async_yields_async,
     reason = "handles that outlive the code which made them are what is tested"
 )]
+
+#[cfg(unix)]
+mod async_fd;
+mod connect;
+mod give_up;
+mod names;
+#[cfg(unix)]
+mod pipe;
+#[cfg(unix)]
+mod sock;
+mod tcp_socket;

@@ -7,6 +7,7 @@
 //! - [`pool`]: the [`Pool`], its counters, [`close`](Pool::close) and [`shutdown`](Pool::shutdown).
 //! - [`config`]: the [`Config`] of a pool: how many threads, for how long, under which names.
 //! - [`handle`]: the [`BlockingHandle`] of a job: await it, join it, cancel it, or drop it.
+//! - [`current`]: the pools of the loop that runs on this thread.
 //! - [`stop`]: the [`StopToken`], which asks a running job to end early.
 //! - [`error`]: why there is no value.
 //! - `slot` (private): the place where a result meets the waker of who waits for it; `job` (private):
@@ -54,6 +55,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod current;
 pub mod error;
 pub mod handle;
 pub mod pool;

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tulipa_base::Instant;
 use tulipa_executor::report::{ExceptionKind, report};
 use tulipa_executor::timer::sleep_until;
@@ -16,12 +16,14 @@ use crate::addr::{ToSocketAddrs, resolve};
 use crate::io_source::IoSource;
 use crate::tcp::accept_error::{AcceptError, classify};
 use crate::tcp::address_error::at_address;
+use crate::tcp::options::{self, Family};
+use crate::tcp::socket::TcpSocket;
 use crate::tcp::stream::TcpStream;
 
 /// Connections the kernel may hold for a listener before they are accepted. The kernel cuts it to its
 /// own limit, 4096 on Linux today. When it is full, clients' first packets are dropped and come again
 /// after a second.
-const BACKLOG: i32 = 4096;
+const BACKLOG: u32 = 4096;
 
 /// How long accepting pauses when descriptors or memory have run out: as in asyncio. Shorter would
 /// spin against a limit that lasts; longer would keep clients waiting once it is lifted.
@@ -82,7 +84,7 @@ impl TcpListener {
         let mut first_error = None;
         for addr in resolve(addr).await? {
             match listen(addr) {
-                Ok(listener) => return Ok(TcpListener::from_mio(listener)),
+                Ok(listener) => return Ok(listener),
                 Err(error) => {
                     first_error.get_or_insert(at_address("listen on", addr, error));
                 }
@@ -112,7 +114,7 @@ impl TcpListener {
         Ok(socket.into())
     }
 
-    fn from_mio(listener: mio::net::TcpListener) -> TcpListener {
+    pub(crate) fn from_mio(listener: mio::net::TcpListener) -> TcpListener {
         TcpListener {
             source: IoSource::new(listener),
             paused_until: Cell::new(None),
@@ -161,6 +163,45 @@ impl TcpListener {
         }
     }
 
+    /// Accepts a connection if one waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none waits. Else what accept(2) says; unlike [`accept`](TcpListener::accept) it does
+    /// not deal with any of that itself.
+    pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.source.try_io(Direction::Read, |it| it.accept())?;
+        inherit_nodelay(&stream);
+        Ok((TcpStream::from_mio(stream), peer))
+    }
+
+    /// How many routers a packet may pass: the TTL of IPv4, the hop limit of IPv6.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn ttl(&self) -> io::Result<u32> {
+        let family = Family::of(self.local_addr()?);
+        self.source
+            .with(|it| options::ttl(&SockRef::from(it), family))
+    }
+
+    /// Sets how many routers a packet may pass. Accepted streams inherit it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        let family = Family::of(self.local_addr()?);
+        self.source
+            .with(|it| options::set_ttl(&SockRef::from(it), family, ttl))
+    }
+
+    /// An error that the socket keeps, and forgets by this.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.source.with(|it| it.take_error())
+    }
+
     #[cold]
     fn pause(&self, error: &io::Error) {
         if self.paused_until.get().is_some() {
@@ -204,24 +245,13 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-/// A non-blocking socket that listens on `addr`.
-fn listen(addr: SocketAddr) -> io::Result<mio::net::TcpListener> {
-    let socket = nonblocking_socket(addr)?;
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::for_addr(addr)?;
     // On Windows the option of this name lets another process take the port away.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it, which saves a system call for each.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(mio::net::TcpListener::from_std(socket.into()))
-}
-
-/// A TCP socket for the family of `addr`, non-blocking and not inherited by child processes.
-pub(crate) fn nonblocking_socket(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    socket.bind_plainly(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// Linux and the BSDs hand the listener's `TCP_NODELAY` on to what it accepts; elsewhere it is set.

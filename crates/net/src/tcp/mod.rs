@@ -1,12 +1,23 @@
-//! TCP: streams, their halves, and listeners.
+//! TCP: sockets before they connect or listen, streams, their halves, and listeners.
 
 mod accept_error;
 mod address_error;
+mod connect_error;
+mod connector;
 mod io_impls;
+mod keep_alive;
 mod listener;
+mod options;
+mod socket;
 mod split;
 mod stream;
 
+pub use connect_error::ConnectError;
+pub use connector::Connector;
+pub use keep_alive::KeepAlive;
 pub use listener::TcpListener;
+pub use socket::TcpSocket;
+#[cfg(unix)]
+pub(crate) use socket::is_in_progress;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use stream::TcpStream;

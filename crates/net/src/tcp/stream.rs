@@ -6,14 +6,16 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tulipa_reactor::Direction;
 
-use crate::addr::{ToSocketAddrs, resolve};
+use crate::addr::ToSocketAddrs;
 use crate::io_source::IoSource;
-use crate::tcp::address_error::at_address;
-use crate::tcp::listener::nonblocking_socket;
+use crate::tcp::connector::Connector;
+use crate::tcp::keep_alive::KeepAlive;
+use crate::tcp::options::{self, Family};
 use crate::tcp::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 
 /// A TCP connection.
@@ -51,34 +53,32 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to `addr`. Several addresses are tried in order.
+    /// Connects to `addr`: an address, several that are tried in order, or a name.
+    ///
+    /// A name is looked up, and its addresses are tried side by side as far as they are slow to answer
+    /// (happy eyeballs); [`Connector`] tells how, and has options for all of it.
     ///
     /// # Errors
     /// - `ConnectionRefused`: nobody listens there.
     /// - `TimedOut`, `HostUnreachable`, `NetworkUnreachable`: as the network says.
     /// - `InvalidInput`: `addr` is not an address.
+    /// - What the resolver says, see [`lookup_host`](crate::lookup_host).
     ///
-    /// The message names the address; the error's source is the system's own. Of several attempts the last error is returned.
+    /// The message names the addresses that were tried, and [`ConnectError`](crate::ConnectError) inside has
+    /// the error of each. The error's source is the system's own.
     ///
     /// # Panics
     /// When it has to wait outside of a runtime.
     ///
     /// # Cancel safety
-    /// Safe: a dropped call closes the socket.
+    /// Safe: a dropped call closes its sockets.
     ///
     /// # References
     /// connect(2), POSIX.1-2024.
     #[doc(alias = "open_connection")]
     #[doc(alias = "create_connection")]
     pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        let mut last_error = None;
-        for addr in resolve(addr).await? {
-            match connect_to(addr).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last_error = Some(at_address("connect to", addr, error)),
-            }
-        }
-        Err(last_error.expect("there is at least one address"))
+        Connector::new().connect(addr).await
     }
 
     /// Adopts a connected socket. It is made non-blocking.
@@ -280,6 +280,34 @@ impl TcpStream {
             .try_io(Direction::Write, |mut it| it.write(buf))
     }
 
+    /// Like [`try_read`](TcpStream::try_read), into several buffers in turn.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.inner
+            .source
+            .try_io(Direction::Read, |mut it| it.read_vectored(bufs))
+    }
+
+    /// Like [`try_write`](TcpStream::try_write), from several buffers in turn.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.inner
+            .source
+            .try_io(Direction::Write, |mut it| it.write_vectored(bufs))
+    }
+
+    /// Like [`try_read`](TcpStream::try_read), but leaves the bytes in the socket.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.inner.source.try_io(Direction::Read, |it| it.peek(buf))
+    }
+
     /// Ends one or both directions. After `Shutdown::Write` the peer reads the end of the stream once
     /// it has read what was written; reading goes on.
     ///
@@ -320,22 +348,31 @@ impl TcpStream {
         self.inner.source.with(|it| it.local_addr())
     }
 
-    /// Whether small writes are sent at once (`TCP_NODELAY`): by default they are.
+    /// An error that the socket keeps, and forgets by this.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.inner.source.with(|it| it.nodelay())
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.inner.source.with(|it| it.take_error())
     }
 
-    /// Sets whether small writes are sent at once.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.inner.source.with(|it| it.set_nodelay(nodelay))
+    /// Closes the connection at once: what was written and is not sent yet is thrown away, and the peer
+    /// sees a reset instead of an end.
+    pub fn abort(self) {
+        // Should it fail the connection is gone already, or is closed in the ordinary way.
+        let _ = self.set_linger(Some(Duration::ZERO));
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&socket2::Socket) -> R) -> R {
+        self.inner.source.with(|it| f(&SockRef::from(it)))
+    }
+
+    fn family(&self) -> io::Result<Family> {
+        Ok(Family::of(self.local_addr()?))
     }
 }
+
+options::option_methods!(TcpStream);
 
 #[cfg(unix)]
 impl std::os::fd::AsFd for TcpStream {
@@ -470,36 +507,5 @@ impl Inner {
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.source.with(|it| it.local_addr())
-    }
-}
-
-async fn connect_to(addr: SocketAddr) -> io::Result<TcpStream> {
-    let socket = nonblocking_socket(addr)?;
-    socket.set_tcp_nodelay(true)?;
-    let is_connected = match socket.connect(&addr.into()) {
-        Ok(()) => true,
-        Err(error) if is_in_progress(&error) => false,
-        Err(error) => return Err(error),
-    };
-    let stream = TcpStream::from_mio(mio::net::TcpStream::from_std(socket.into()));
-    if !is_connected {
-        poll_fn(|cx| stream.inner.poll_connected(cx)).await?;
-    }
-    Ok(stream)
-}
-
-/// Whether connect has begun and goes on by itself. After an interruption it does too, see connect(2).
-fn is_in_progress(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::io::Errno;
-        matches!(
-            Errno::from_io_error(error),
-            Some(Errno::INPROGRESS | Errno::INTR)
-        )
-    }
-    #[cfg(not(unix))]
-    {
-        error.kind() == io::ErrorKind::WouldBlock
     }
 }

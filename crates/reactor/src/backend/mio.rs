@@ -126,10 +126,13 @@ impl Reactor for MioReactor {
                 TIMER => self.timer.fired(),
                 mio::Token(token) => {
                     let is_failed = event.is_error();
-                    let is_undrainable = is_failed || event.is_read_closed() || event.is_priority();
+                    // A hang-up may come alone: an empty pipe whose last writer is gone, a terminal.
+                    let is_ended = is_failed || event.is_read_closed();
+                    let is_broken = is_failed || event.is_write_closed();
+                    let is_undrainable = is_ended || event.is_priority();
                     let readiness = Readiness::default()
-                        .with_if(Readiness::READABLE, is_failed || event.is_readable())
-                        .with_if(Readiness::WRITABLE, is_failed || event.is_writable())
+                        .with_if(Readiness::READABLE, is_ended || event.is_readable())
+                        .with_if(Readiness::WRITABLE, is_broken || event.is_writable())
                         .with_if(Readiness::UNDRAINABLE, is_undrainable);
                     events.push(Event {
                         token: Token(token),
