@@ -54,3 +54,5 @@ pub use tulipa_net::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpStream, ToSocketAddrs,
     WriteHalf,
 };
+
+pub use tulipa_net::{Batch, Datagram, UdpSocket};

@@ -2,6 +2,9 @@
 //!
 //! # Map
 //! - [`tcp`]: [`TcpListener`], [`TcpStream`] and its halves.
+//! - [`udp`]: [`UdpSocket`], and batches of datagrams.
+//! - `unix`: `UnixListener`, `UnixStream`, `UnixDatagram`, descriptor passing; sockets from a service
+//!   manager.
 //! - [`addr`]: what can be given as an address.
 //! - `io_source` (private): a socket that tries first, and waits in the loop's driver when it must.
 //! - `socket_cell` (private): the one difference between Unix and Windows that sockets see.
@@ -10,6 +13,9 @@
 
 pub mod addr;
 pub mod tcp;
+pub mod udp;
+#[cfg(unix)]
+pub mod unix;
 
 mod io_source;
 mod socket_cell;
@@ -18,3 +24,4 @@ pub use addr::ToSocketAddrs;
 pub use tcp::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpStream, WriteHalf,
 };
+pub use udp::{Batch, Datagram, UdpSocket};
