@@ -56,3 +56,7 @@ pub use tulipa_net::{
 };
 
 pub use tulipa_net::{Batch, Datagram, UdpSocket};
+#[cfg(unix)]
+pub use tulipa_net::{
+    PassedKind, PassedSocket, UnixDatagram, UnixListener, UnixStream, listen_fds, unix,
+};

@@ -13,8 +13,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::sys::socket::{
-    ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, recvmmsg,
-    sendmmsg,
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage,
+    recvmmsg, sendmmsg,
 };
 
 use crate::udp::batch::{Batch, Entry};
@@ -269,9 +269,7 @@ fn one_by_one(pending: &[Entry], offload: &Offload) -> usize {
     let below = offload.gso_limit.get().unwrap_or(usize::MAX);
     let limit = pending.len().min(MESSAGES);
     (1..limit)
-        .find(|&index| {
-            pending[index].len < below && gso::run(&pending[index..]) >= gso::WORTH_IT
-        })
+        .find(|&index| pending[index].len < below && gso::run(&pending[index..]) >= gso::WORTH_IT)
         .unwrap_or(limit)
 }
 
@@ -417,7 +415,11 @@ mod tests {
         assert_eq!(of(&[]), 0);
         assert_eq!(of(&[(5, 1)]), 1);
         assert_eq!(of(&[(5, 1), (5, 1), (5, 2)]), 2);
-        assert_eq!(of(&[(5, 1), (5, 1), (3, 1), (3, 1)]), 3, "the last may be shorter");
+        assert_eq!(
+            of(&[(5, 1), (5, 1), (3, 1), (3, 1)]),
+            3,
+            "the last may be shorter"
+        );
         assert_eq!(of(&[(5, 1), (6, 1)]), 1);
         assert_eq!(of(&[(0, 1), (0, 1)]), 1, "empty ones are not joined");
         assert_eq!(of(&[(5, 1), (0, 1)]), 1);
