@@ -7,3 +7,18 @@
     clippy::async_yields_async,
     reason = "handles that outlive the code which made them are what is tested"
 )]
+
+mod cut_short;
+#[cfg(unix)]
+mod passed_sockets;
+#[cfg(unix)]
+mod temp_dir;
+mod udp;
+#[cfg(unix)]
+mod unix_datagrams;
+#[cfg(unix)]
+mod unix_descriptors;
+#[cfg(unix)]
+mod unix_files;
+#[cfg(unix)]
+mod unix_streams;
