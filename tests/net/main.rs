@@ -20,5 +20,7 @@ mod unix_datagrams;
 mod unix_descriptors;
 #[cfg(unix)]
 mod unix_files;
+#[cfg(target_os = "linux")]
+mod unix_limits;
 #[cfg(unix)]
 mod unix_streams;

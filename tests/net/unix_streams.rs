@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use tulipa::net::{UnixListener, UnixStream};
-use tulipa::time::Instant;
 
 use crate::cut_short;
 use crate::temp_dir::TempDir;
@@ -256,6 +255,7 @@ fn errors_of_connect_name_the_path() {
 }
 
 /// A listener of std's that holds as few connections as can be.
+#[cfg(target_os = "linux")]
 fn small_backlog(path: &std::path::Path) -> std::os::unix::net::UnixListener {
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
     socket
@@ -298,7 +298,7 @@ async fn a_backlog_that_stays_full_is_an_error() {
     let dir = TempDir::new();
     let path = dir.join("stuck");
     let listener = small_backlog(&path);
-    let start = Instant::now();
+    let start = tulipa::time::Instant::now();
     let mut connected = Vec::new();
     let error = loop {
         match UnixStream::connect(&path).await {

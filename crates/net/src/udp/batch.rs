@@ -32,6 +32,10 @@ pub struct Batch {
     pub(super) done: usize,
     pub(super) slots: usize,
     pub(super) slot_size: usize,
+    #[cfg_attr(
+        not(any(target_os = "linux", target_os = "android", target_os = "freebsd")),
+        expect(dead_code, reason = "there is nothing to keep")
+    )]
     pub(super) scratch: Scratch,
 }
 

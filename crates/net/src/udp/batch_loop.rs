@@ -8,8 +8,7 @@ use std::io;
 use crate::udp::batch::{Batch, Entry};
 
 /// Nothing is kept from one call to the next.
-#[derive(Default)]
-pub(super) struct Scratch;
+pub(super) type Scratch = ();
 
 /// Nothing is known about sending several datagrams as one.
 pub(super) struct Offload;

@@ -1,10 +1,9 @@
 //! Paths and abstract names as addresses, and errors that name them.
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -31,10 +30,11 @@ fn to_path(addr: &SocketAddr) -> Option<PathBuf> {
         use std::os::android::net::SocketAddrExt;
         #[cfg(target_os = "linux")]
         use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::ffi::OsStringExt;
         if let Some(name) = addr.as_abstract_name() {
             let mut bytes = vec![0];
             bytes.extend_from_slice(name);
-            return Some(OsString::from_vec(bytes).into());
+            return Some(std::ffi::OsString::from_vec(bytes).into());
         }
     }
     addr.as_pathname().map(Path::to_owned)

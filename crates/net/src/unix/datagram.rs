@@ -139,7 +139,7 @@ impl UnixDatagram {
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = path.as_ref();
         from_path(path)
-            .and_then(|addr| self.source.with(|it| it.connect_addr(&addr)))
+            .and_then(|addr| self.connect_uninterrupted(&addr))
             .map_err(|error| at_path("connect to", path, error))
     }
 
@@ -148,9 +148,17 @@ impl UnixDatagram {
     /// # Errors
     /// As [`connect`](UnixDatagram::connect).
     pub fn connect_addr(&self, addr: &SocketAddr) -> io::Result<()> {
-        self.source
-            .with(|it| it.connect_addr(addr))
+        self.connect_uninterrupted(addr)
             .map_err(|error| at_addr("connect to", addr, error))
+    }
+
+    fn connect_uninterrupted(&self, addr: &SocketAddr) -> io::Result<()> {
+        loop {
+            match self.source.with(|it| it.connect_addr(addr)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 
     /// Sends a datagram to the peer that the socket is [connected](UnixDatagram::connect) to, and

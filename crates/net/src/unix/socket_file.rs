@@ -92,8 +92,11 @@ fn socket_at(path: &Path) -> Option<FileId> {
 fn is_dead(addr: &SockAddr) -> io::Result<bool> {
     let probe = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
     probe.set_nonblocking(true)?;
-    Ok(match probe.connect(addr) {
-        Ok(()) => false,
-        Err(error) => Errno::from_io_error(&error) == Some(Errno::CONNREFUSED),
-    })
+    loop {
+        return Ok(match probe.connect(addr) {
+            Ok(()) => false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Errno::from_io_error(&error) == Some(Errno::CONNREFUSED),
+        });
+    }
 }
