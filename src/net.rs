@@ -1,4 +1,4 @@
-//! Sockets: TCP so far.
+//! Sockets: TCP, UDP and Unix.
 //!
 //! Operations try at once, and wait in the loop's reactor only when the kernel says so. Every method
 //! says what is lost when it is dropped half-way.

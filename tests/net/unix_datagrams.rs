@@ -282,3 +282,29 @@ fn dropped_calls_lose_no_datagram() {
         );
     });
 }
+
+// LP: a socket that never makes its task wait does not keep the loop.
+#[test]
+fn a_socket_that_is_always_ready_leaves_turns_to_others() {
+    tulipa::run(async {
+        let dir = TempDir::new();
+        let path = dir.join("self");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let ends = Rc::new(Cell::new(false));
+        let end = Rc::clone(&ends);
+        let busy = tulipa::spawn(async move {
+            let mut rounds = 0;
+            while !end.get() {
+                socket.send_to(b"x", &path).await.unwrap();
+                let _ = socket.try_recv(&mut [0; 4]);
+                rounds += 1;
+            }
+            rounds
+        });
+        for _ in 0..10 {
+            tulipa::yield_now().await;
+        }
+        ends.set(true);
+        assert!(busy.await.unwrap() > 0);
+    });
+}

@@ -1,6 +1,7 @@
 //! Unix datagram sockets.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::{Domain, Socket, Type};
+use tulipa_base::budget;
 use tulipa_executor::timer::sleep;
 use tulipa_reactor::Direction;
 
@@ -217,9 +219,11 @@ impl UnixDatagram {
     pub async fn send_to_addr(&self, buf: &[u8], addr: &SocketAddr) -> io::Result<usize> {
         let mut pause = FIRST_PAUSE;
         loop {
+            poll_fn(budget::poll_consume).await;
             match self.source.with(|it| it.send_to_addr(buf, addr)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock || is_full(&error) => {
+                    budget::refund();
                     sleep(pause).await;
                     pause = LONGEST_PAUSE.min(2 * pause);
                 }
