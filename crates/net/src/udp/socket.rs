@@ -559,8 +559,8 @@ impl UdpSocket {
 
     /// Lets the system join datagrams of one sender and one size on their way in, so that
     /// [`recv_many`](UdpSocket::recv_many) gets up to 64 of them for the price of one (UDP_GRO). It
-    /// takes them apart again. To be set before the first datagram can arrive; a batch that receives
-    /// should hold several times 64 KiB.
+    /// takes them apart again. To be set before the first datagram can arrive. Traffic that cannot be
+    /// joined, of many senders or over the loopback interface, is received a little more slowly.
     ///
     /// While it is on, only `recv_many` receives: for the others joined datagrams would look like one.
     ///
