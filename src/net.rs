@@ -1,4 +1,4 @@
-//! Sockets: TCP so far.
+//! Sockets: TCP, UDP and Unix.
 //!
 //! Operations try at once, and wait in the loop's reactor only when the kernel says so. Every method
 //! says what is lost when it is dropped half-way.
@@ -58,4 +58,10 @@ pub use tulipa_net::{AsyncFd, IoHandle, Socket, async_fd, on_readable, on_writab
 pub use tulipa_net::{
     ConnectError, Connector, KeepAlive, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
     TcpListener, TcpSocket, TcpStream, ToSocketAddrs, WriteHalf, lookup_host,
+};
+
+pub use tulipa_net::{Batch, Datagram, UdpSocket};
+#[cfg(unix)]
+pub use tulipa_net::{
+    PassedKind, PassedSocket, UnixDatagram, UnixListener, UnixStream, listen_fds, unix,
 };

@@ -18,3 +18,19 @@ mod pipe;
 #[cfg(unix)]
 mod sock;
 mod tcp_socket;
+mod cut_short;
+#[cfg(unix)]
+mod passed_sockets;
+#[cfg(unix)]
+mod temp_dir;
+mod udp;
+#[cfg(unix)]
+mod unix_datagrams;
+#[cfg(unix)]
+mod unix_descriptors;
+#[cfg(unix)]
+mod unix_files;
+#[cfg(target_os = "linux")]
+mod unix_limits;
+#[cfg(unix)]
+mod unix_streams;

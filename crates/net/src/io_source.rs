@@ -139,15 +139,7 @@ impl<S: Socket> IoSource<S> {
                 && !registration.is_ready(direction)
             {
                 budget::refund();
-                let mut ready = pin!(registration.ready_shared(direction));
-                poll_fn(|cx| {
-                    let polled = ready.as_mut().poll(cx);
-                    if polled.is_pending() {
-                        self.note(direction);
-                    }
-                    polled
-                })
-                .await?;
+                self.wait_shared(registration, direction).await?;
                 continue;
             }
             match self.socket.with(&mut operation) {
@@ -159,6 +151,33 @@ impl<S: Socket> IoSource<S> {
                 result => return result,
             }
         }
+    }
+
+    /// Waits until an operation in `direction` is worth trying, which others may be waiting for too.
+    pub(crate) async fn ready_shared(&self, direction: Direction) -> io::Result<()> {
+        poll_fn(budget::poll_consume).await;
+        let registration = self.registration()?;
+        if !registration.is_ready(direction) {
+            budget::refund();
+            self.wait_shared(registration, direction).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_shared(
+        &self,
+        registration: &Registration,
+        direction: Direction,
+    ) -> io::Result<()> {
+        let mut ready = pin!(registration.ready_shared(direction));
+        poll_fn(|cx| {
+            let polled = ready.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.note(direction);
+            }
+            polled
+        })
+        .await
     }
 
     /// Waits until an operation in `direction` is worth trying.

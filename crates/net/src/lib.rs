@@ -5,6 +5,9 @@
 //! - [`addr`]: what can be given as an address. [`names`]: looking names up.
 //! - [`async_fd`]: any descriptor, and callbacks for its readiness. [`sock`]: any socket. [`pipe`]: pipes and
 //!   FIFOs.
+//! - [`udp`]: [`UdpSocket`], and batches of datagrams.
+//! - `unix`: `UnixListener`, `UnixStream`, `UnixDatagram`, descriptor passing.
+//! - `activation` (private): sockets from a service manager.
 //! - `io_source` (private): a socket that tries first, and waits in the loop's driver when it must.
 //! - `socket_cell` (private): the one difference between Unix and Windows that sockets see.
 
@@ -19,10 +22,17 @@ pub mod pipe;
 #[cfg(unix)]
 pub mod sock;
 pub mod tcp;
+pub mod udp;
+#[cfg(unix)]
+pub mod unix;
 
+#[cfg(unix)]
+mod activation;
 mod io_source;
 mod socket_cell;
 
+#[cfg(unix)]
+pub use activation::{PassedKind, PassedSocket, listen_fds};
 pub use addr::ToSocketAddrs;
 #[cfg(unix)]
 pub use async_fd::{AsyncFd, IoHandle, on_readable, on_writable};
@@ -33,3 +43,6 @@ pub use tcp::{
     ConnectError, Connector, KeepAlive, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
     TcpListener, TcpSocket, TcpStream, WriteHalf,
 };
+pub use udp::{Batch, Datagram, UdpSocket};
+#[cfg(unix)]
+pub use unix::{UnixDatagram, UnixListener, UnixStream};

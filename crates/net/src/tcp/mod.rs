@@ -1,7 +1,7 @@
 //! TCP: sockets before they connect or listen, streams, their halves, and listeners.
 
-mod accept_error;
-mod address_error;
+pub(crate) mod accept_error;
+pub(crate) mod address_error;
 mod connect_error;
 mod connector;
 mod io_impls;
