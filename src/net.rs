@@ -50,6 +50,10 @@
 //! # }
 //! ```
 
+pub use tulipa_net::server::HandlerOutput;
+pub use tulipa_net::{
+    Connection, DrainReport, Listener, LiveConnection, Server, ServerBuilder, SharedListener, serve,
+};
 pub use tulipa_net::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpStream, ToSocketAddrs,
     WriteHalf,

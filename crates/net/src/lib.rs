@@ -2,6 +2,7 @@
 //!
 //! # Map
 //! - [`tcp`]: [`TcpListener`], [`TcpStream`] and its halves.
+//! - [`server`]: [`serve`], [`Server`] and what it accepts from.
 //! - [`addr`]: what can be given as an address.
 //! - `io_source` (private): a socket that tries first, and waits in the loop's driver when it must.
 //! - `socket_cell` (private): the one difference between Unix and Windows that sockets see.
@@ -9,12 +10,16 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod server;
 pub mod tcp;
 
 mod io_source;
 mod socket_cell;
 
 pub use addr::ToSocketAddrs;
+pub use server::{
+    Connection, DrainReport, Listener, LiveConnection, Server, ServerBuilder, SharedListener, serve,
+};
 pub use tcp::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpStream, WriteHalf,
 };

@@ -1,7 +1,7 @@
 //! TCP: streams, their halves, and listeners.
 
-mod accept_error;
-mod address_error;
+pub(crate) mod accept_error;
+pub(crate) mod address_error;
 mod io_impls;
 mod listener;
 mod split;
