@@ -7,3 +7,8 @@
     clippy::async_yields_async,
     reason = "handles that outlive the code which made them are what is tested"
 )]
+
+mod multicore;
+#[cfg(target_os = "linux")]
+mod server_limits;
+mod servers;

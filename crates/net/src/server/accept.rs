@@ -1,6 +1,6 @@
 //! The task that accepts from one listener.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -34,8 +34,7 @@ pub(crate) fn spawn_accept<L: Listener>(
         .name(format!("server on {addr:?}"))
         .spawn(async move {
             let guard = guard;
-            let reserve = Reserve::new(guard.state.settings.turns_away);
-            accept_all(&guard.state, index, &reserve).await;
+            accept_all(&guard.state, index).await;
         });
     let task = handle.task();
     // It goes on by itself: the state knows its task.
@@ -54,7 +53,7 @@ impl<L: Listener> Drop for CloseOnDrop<L> {
     }
 }
 
-async fn accept_all<L: Listener>(state: &Rc<State<L>>, index: usize, reserve: &Reserve) {
+async fn accept_all<L: Listener>(state: &Rc<State<L>>, index: usize) {
     loop {
         if let Some(until) = state.paused_until.get() {
             sleep_until(until).await;
@@ -70,8 +69,12 @@ async fn accept_all<L: Listener>(state: &Rc<State<L>>, index: usize, reserve: &R
         match classify(&error) {
             AcceptError::Connection => {}
             AcceptError::Exhaustion => {
-                let turned_away = reserve.turn_away(state, index).await;
-                pause(state, index, &error, turned_away);
+                match turn_away(state, index).await {
+                    // Linux looks for a descriptor first, and then for a connection: there was none.
+                    TurnedAway::NobodyWaits => {}
+                    TurnedAway::Some(count) => pause(state, index, &error, Some(count)),
+                    TurnedAway::NoReserve => pause(state, index, &error, None),
+                }
             }
             AcceptError::Listener => {
                 let place = Place(state.addr(index));
@@ -122,49 +125,69 @@ impl<A: fmt::Debug> fmt::Display for Place<A> {
 
 /// A descriptor kept back for the time when there are no others: given up, it lets a connection be accepted and closed, so
 /// that its client learns at once that it will not be served.
-struct Reserve {
+#[derive(Default)]
+pub(crate) struct Reserve {
     /// `None` when it is not wanted, or could not be had.
     socket: RefCell<Option<Socket>>,
-    is_wanted: bool,
+    is_wanted: Cell<bool>,
 }
 
 impl Reserve {
-    fn new(is_wanted: bool) -> Reserve {
-        let reserve = Reserve {
-            socket: RefCell::new(None),
-            is_wanted,
-        };
-        reserve.take_back();
-        reserve
+    pub(crate) fn hold(&self) {
+        self.is_wanted.set(true);
+        self.take_back();
+    }
+
+    pub(crate) fn release(&self) {
+        self.is_wanted.set(false);
+        drop(self.socket.take());
     }
 
     /// A socket, because Windows has a limit of its own for those; unbound, it costs a few hundred bytes.
     fn take_back(&self) {
-        if self.is_wanted && self.socket.borrow().is_none() {
+        if self.is_wanted.get() && self.socket.borrow().is_none() {
             // Others may have been faster: it is tried again after the next pause.
             *self.socket.borrow_mut() = Socket::new(Domain::IPV4, Type::DGRAM, None).ok();
         }
     }
+}
 
-    /// Accepts and closes what waits. `None` when there is no reserve.
-    #[cold]
-    async fn turn_away<L: Listener>(&self, state: &State<L>, index: usize) -> Option<usize> {
-        self.take_back();
-        let socket = self.socket.take()?;
-        drop(socket);
-        let mut count = 0;
-        poll_fn(|cx| {
-            while count < TURNED_AWAY_AT_ONCE
-                && let Some(listener) = state.listener(index)
-                && let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx)
-            {
-                drop(accepted);
-                count += 1;
+/// What a try to turn clients away has led to.
+enum TurnedAway {
+    Some(usize),
+    NobodyWaits,
+    /// It is not wished, or there was no descriptor to give up.
+    NoReserve,
+}
+
+/// Accepts and closes what waits, with the reserve.
+#[cold]
+async fn turn_away<L: Listener>(state: &State<L>, index: usize) -> TurnedAway {
+    let reserve = &state.reserve;
+    reserve.take_back();
+    let Some(socket) = reserve.socket.take() else {
+        return TurnedAway::NoReserve;
+    };
+    drop(socket);
+    let mut count = 0;
+    let last = poll_fn(|cx| {
+        while count < TURNED_AWAY_AT_ONCE
+            && let Some(listener) = state.listener(index)
+        {
+            match listener.poll_accept(cx) {
+                Poll::Ready(Ok(accepted)) => drop(accepted),
+                last => return Poll::Ready(Some(last)),
             }
-            Poll::Ready(())
-        })
-        .await;
-        self.take_back();
-        Some(count)
+            count += 1;
+        }
+        Poll::Ready(None)
+    })
+    .await;
+    reserve.take_back();
+    match (count, last) {
+        (0, Some(Poll::Pending)) => TurnedAway::NobodyWaits,
+        // Another thread had the descriptor first.
+        (0, Some(Poll::Ready(_))) => TurnedAway::NoReserve,
+        _ => TurnedAway::Some(count),
     }
 }

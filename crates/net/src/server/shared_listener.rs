@@ -16,7 +16,7 @@ use crate::tcp::address_error::at_address;
 /// addresses (`SO_REUSEPORT`, `SO_REUSEPORT_LB`): the threads share nothing. Elsewhere the listeners are
 /// one socket, from which whoever is first takes a connection: an idle thread is woken in vain now and then.
 ///
-/// It stays bound as long as it lives, so that the port is not lost between two listeners. Connections that wait in the
+/// It stays bound as long as it lives, so that the system gives the port to nobody else between two listeners. Connections that wait in the
 /// backlog of a listener are reset when it is closed, also if others go on.
 ///
 /// # Examples

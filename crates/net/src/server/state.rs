@@ -28,7 +28,7 @@ use tulipa_executor::cancel::CancelReason;
 use tulipa_executor::task::Task;
 use tulipa_sync::Event;
 
-use crate::server::accept::spawn_accept;
+use crate::server::accept::{Reserve, spawn_accept};
 use crate::server::connection::{Connection, LiveConnection};
 use crate::server::listener::Listener;
 
@@ -78,6 +78,7 @@ pub(crate) struct State<L: Listener> {
     /// Where the next search for somebody to fill a free place begins.
     next_door: Cell<usize>,
     pub(crate) paused_until: Cell<Option<Instant>>,
+    pub(crate) reserve: Reserve,
     /// Someone awaits `serve_forever` or its like.
     pub(crate) is_awaited: Cell<bool>,
 }
@@ -139,6 +140,7 @@ impl<L: Listener> State<L> {
             failure: RefCell::new(None),
             next_door: Cell::new(0),
             paused_until: Cell::new(None),
+            reserve: Reserve::default(),
             is_awaited: Cell::new(false),
         })
     }
@@ -155,6 +157,9 @@ impl<L: Listener> State<L> {
             Phase::Closed => return Err(io::Error::other("the server is closed")),
         }
         self.phase.set(Phase::Serving);
+        if self.settings.turns_away {
+            self.reserve.hold();
+        }
         let count = self.doors.borrow().len();
         for index in 0..count {
             if let Err(error) = self.open(index) {
@@ -202,6 +207,7 @@ impl<L: Listener> State<L> {
             }
         }
         drop(doors);
+        self.reserve.release();
         drop(spawn);
         self.closed.set();
         self.tell_if_gone();
