@@ -664,6 +664,26 @@ fn a_cancelled_serve_awaits_clean_up_and_names_what_hangs() {
 }
 
 #[test]
+fn a_cancelled_serve_drains_first_where_that_is_wished() {
+    tulipa::run(async {
+        let builder = bound().await.drain_when_cancelled(Duration::from_secs(20));
+        let server = Rc::new(builder.start(echo).unwrap());
+        let addr = addr_of(&server);
+        let mut stream = served_client(addr).await;
+        let clone = Rc::clone(&server);
+        let serving = spawn(async move { clone.serve_forever().await });
+        yield_now().await;
+        serving.cancel();
+        until_refused(addr).await;
+        ping(&mut stream).await;
+        assert!(!serving.is_finished());
+        drop(stream);
+        let ended = timeout(Duration::from_secs(10), serving).await.unwrap();
+        assert!(ended.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
 fn serving_forever_ends_with_the_close_and_once_at_a_time() {
     tulipa::run(async {
         let server = Rc::new(bound().await.prepare(echo).unwrap());

@@ -15,7 +15,7 @@ use tulipa_reactor::termination::Termination;
 
 use crate::runtime::builder::Builder;
 use crate::runtime::threads::crew::{self, Crew, Member};
-use crate::runtime::threads::{Each, ThreadOutput, call};
+use crate::runtime::threads::{Each, ThreadOutput};
 
 type Payload = Box<dyn Any + Send>;
 
@@ -97,7 +97,7 @@ where
     }
 
     let body = async {
-        let end = run_main(crew, index, scope, call(main)).await;
+        let end = run_main(crew, index, scope, main()).await;
         drop(running);
         poll_fn(|cx| crew.poll_left(cx)).await;
         end

@@ -8,7 +8,6 @@ mod member;
 mod pinning;
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -349,12 +348,4 @@ impl fmt::Debug for Threads {
             .field("pins_cpus", &self.pins_cpus)
             .finish_non_exhaustive()
     }
-}
-
-/// The async function that every thread runs, as its own future.
-fn call<'a, F, T>(main: &'a F) -> impl Future<Output = T> + 'a
-where
-    F: AsyncFn() -> T,
-{
-    async move { main().await }
 }

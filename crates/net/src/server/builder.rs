@@ -151,6 +151,14 @@ impl<L: Listener> ServerBuilder<L> {
         self
     }
 
+    /// How long [`serve_forever`](Server::serve_forever) and [`serve_until`](Server::serve_until) let connections end by
+    /// themselves when they are cancelled, as by Ctrl-C. Default: not at all. They are asked to end at once, so that nobody
+    /// waits for a client that is idle.
+    pub fn drain_when_cancelled(mut self, timeout: Duration) -> ServerBuilder<L> {
+        self.settings.drain_when_cancelled = timeout;
+        self
+    }
+
     /// How long handlers have to clean up once they were asked to end, before they are dropped and named. Default: 5 s.
     pub fn cleanup_grace(mut self, grace: Duration) -> ServerBuilder<L> {
         self.settings.cleanup_grace = grace;

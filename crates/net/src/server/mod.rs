@@ -15,7 +15,7 @@
 //! | [`Server::close_clients`] | stay | asked to end |
 //! | [`Server::abort_clients`] | stay | dropped |
 //! | [`Server::drain`] | closed at once | go on until the deadline, then are asked to end, then dropped and named |
-//! | [`serve`], [`Server::serve_forever`], [`Server::serve_until`] are cancelled | closed at once | asked to end, then dropped and named; awaited before the request goes on |
+//! | [`serve`], [`Server::serve_forever`], [`Server::serve_until`] are cancelled | closed at once | asked to end (at once, unless it is [set](ServerBuilder::drain_when_cancelled)), then dropped and named; awaited before the request goes on |
 //! | the same, dropped | as when the server is dropped, if it is | go on |
 //! | a listener fails | closed at once | go on; the three above ask them to end, and return the error |
 //! | a handler fails | stay | its own only |
@@ -190,7 +190,7 @@ impl<L: Listener> Server<L> {
         match catch_cancel(self.state.closed.wait()).await {
             Ok(()) => self.end_after_failure().await,
             Err(cancelled) => {
-                self.end_now().await;
+                self.drain(self.state.settings.drain_when_cancelled).await;
                 cancelled.resume().await
             }
         }
@@ -227,7 +227,7 @@ impl<L: Listener> Server<L> {
         match served.await {
             Ok(result) => result,
             Err(cancelled) => {
-                self.end_now().await;
+                self.drain(self.state.settings.drain_when_cancelled).await;
                 cancelled.resume().await
             }
         }
@@ -246,7 +246,7 @@ impl<L: Listener> Server<L> {
         match self.state.take_failure() {
             None => Ok(()),
             Some(error) => {
-                self.end_now().await;
+                self.drain(Duration::ZERO).await;
                 Err(error)
             }
         }
@@ -301,12 +301,6 @@ impl<L: Listener> Server<L> {
     pub async fn drain(&self, timeout: Duration) -> DrainReport<L::Addr> {
         self.state.close();
         ending::drain(&self.state, timeout).await
-    }
-
-    /// Ends what is left without waiting for clients.
-    async fn end_now(&self) {
-        self.state.close();
-        ending::drain(&self.state, Duration::ZERO).await;
     }
 
     /// The addresses it listens on, with the ports that the system chose; none once it is closed.

@@ -37,6 +37,7 @@ use crate::server::listener::Listener;
 pub(crate) struct Settings {
     pub(crate) connection_limit: usize,
     pub(crate) drain_timeout: Duration,
+    pub(crate) drain_when_cancelled: Duration,
     pub(crate) cleanup_grace: Duration,
     pub(crate) accept_pause: Duration,
     pub(crate) turns_away: bool,
@@ -47,6 +48,7 @@ impl Default for Settings {
         Settings {
             connection_limit: usize::MAX,
             drain_timeout: Duration::from_secs(30),
+            drain_when_cancelled: Duration::ZERO,
             cleanup_grace: Duration::from_secs(5),
             // As in asyncio. Shorter would spin against a limit that lasts; longer would keep clients waiting once it
             // is lifted.
