@@ -53,11 +53,15 @@
 pub use tulipa_net::names;
 #[cfg(unix)]
 pub use tulipa_net::pipe;
+pub use tulipa_net::server::HandlerOutput;
 #[cfg(unix)]
 pub use tulipa_net::{AsyncFd, IoHandle, Socket, async_fd, on_readable, on_writable};
 pub use tulipa_net::{
     ConnectError, Connector, KeepAlive, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
     TcpListener, TcpSocket, TcpStream, ToSocketAddrs, WriteHalf, lookup_host,
+};
+pub use tulipa_net::{
+    Connection, DrainReport, Listener, LiveConnection, Server, ServerBuilder, SharedListener, serve,
 };
 
 pub use tulipa_net::{Batch, Datagram, UdpSocket};

@@ -209,7 +209,7 @@ impl<Built> Builder<Built> {
         self
     }
 
-    fn make(mut self) -> io::Result<EventLoop> {
+    pub(super) fn make(mut self) -> io::Result<EventLoop> {
         if self.config.shuffle_seed.is_none() {
             self.config.shuffle_seed = seed_from_environment()?;
         }
@@ -231,6 +231,49 @@ impl<Built> Builder<Built> {
             ending: self.ending,
             blocking: Rc::new(LoopPools::new(self.blocking, look_ups)),
         }))
+    }
+}
+
+/// What of a builder can be shared by the loops of several threads.
+#[derive(Clone, Debug)]
+pub(super) struct Shareable {
+    /// `None` is the environment's.
+    reactor: Option<String>,
+    polls_per_park: u32,
+    time_per_park: Duration,
+    timer_gap: Duration,
+    start_paused: bool,
+    shuffle_seed: Option<u64>,
+    on_unhandled: PanicPolicy,
+    slow_callback_duration: Duration,
+    debug: Option<bool>,
+    ending: Ending,
+    blocking: tulipa_blocking::Config,
+    max_look_ups: Option<usize>,
+}
+
+impl Shareable {
+    pub(super) fn builder(&self) -> Builder {
+        let mut config = Config::default();
+        config.polls_per_park = self.polls_per_park;
+        config.time_per_park = self.time_per_park;
+        config.timer_gap = self.timer_gap;
+        config.start_paused = self.start_paused;
+        config.shuffle_seed = self.shuffle_seed;
+        config.on_unhandled = self.on_unhandled;
+        config.slow_callback_duration = self.slow_callback_duration;
+        Builder {
+            reactor: match &self.reactor {
+                Some(name) => Choice::Named(name.clone()),
+                None => Choice::Environment,
+            },
+            config,
+            debug: self.debug,
+            ending: self.ending.clone(),
+            blocking: self.blocking.clone(),
+            max_look_ups: self.max_look_ups,
+            _built: PhantomData,
+        }
     }
 }
 
@@ -260,6 +303,44 @@ impl Ending {
 }
 
 impl Builder<Runner> {
+    /// What several threads can share of this.
+    pub(super) fn into_shareable(self) -> io::Result<Shareable> {
+        let refuse = |what: &str| {
+            let message =
+                format!("{what} serves the loop of one thread: set it with Threads::each");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+        };
+        let reactor = match self.reactor {
+            Choice::Environment => None,
+            Choice::Named(name) => Some(name),
+            _ => return refuse("a reactor of one's own"),
+        };
+        let config = self.config;
+        if config.exception_handler.is_some() {
+            return refuse("an exception handler");
+        }
+        Ok(Shareable {
+            reactor,
+            polls_per_park: config.polls_per_park,
+            time_per_park: config.time_per_park,
+            timer_gap: config.timer_gap,
+            start_paused: config.start_paused,
+            shuffle_seed: config.shuffle_seed,
+            on_unhandled: config.on_unhandled,
+            slow_callback_duration: config.slow_callback_duration,
+            debug: self.debug,
+            ending: self.ending,
+            blocking: self.blocking,
+            max_look_ups: self.max_look_ups,
+        })
+    }
+
+    /// Leaves signals alone.
+    pub(super) fn without_signals(mut self) -> Builder {
+        self.ending.signals.clear();
+        self
+    }
+
     /// Makes the runner.
     ///
     /// # Errors

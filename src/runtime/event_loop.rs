@@ -21,7 +21,7 @@ use tulipa_reactor::termination::{Termination, Watch};
 use tulipa_reactor::{Driver, fork};
 
 use crate::runtime::builder::{Builder, Ending};
-use crate::runtime::parked::{Parked, Signals};
+use crate::runtime::parked::{OnSignal, Parked, Signals};
 
 /// An event loop, in the hands of its owner.
 ///
@@ -69,6 +69,8 @@ pub struct EventLoop {
     this: LoopRef,
     signals: Rc<Signals>,
     ending: Ending,
+    /// Instead of cancelling the main future.
+    on_signal: Option<OnSignal>,
     blocking: Rc<LoopPools>,
 }
 
@@ -103,6 +105,7 @@ impl EventLoop {
             driver: parts.driver,
             signals: parts.signals,
             ending: parts.ending,
+            on_signal: None,
             blocking: parts.blocking,
         }
     }
@@ -456,6 +459,11 @@ impl EventLoop {
         self.signals.last()
     }
 
+    /// Lets a signal lead to this, instead of cancelling the main future.
+    pub(super) fn set_on_signal(&mut self, on_signal: OnSignal) {
+        self.on_signal = Some(on_signal);
+    }
+
     /// Makes this thread's sockets and blocking work this loop's.
     fn enter(&self) -> (tulipa_reactor::driver::Entered, EnteredPools) {
         (self.driver.enter(), self.blocking.enter())
@@ -467,7 +475,11 @@ impl EventLoop {
             return Ok(None);
         }
         let watch = Watch::new(&self.ending.signals, &self.driver.unparker())?;
-        self.signals.watch(watch, executor.interrupter());
+        let on_signal = self.on_signal.clone().unwrap_or_else(|| {
+            let interrupter = executor.interrupter();
+            Rc::new(move || interrupter.interrupt())
+        });
+        self.signals.watch(watch, on_signal);
         Ok(Some(Watching(&self.signals)))
     }
 

@@ -10,6 +10,7 @@
 //! - [`Promise`]: a value that is set once and awaited by many.
 //! - [`Builder`] sets a loop up: the reactor, Ctrl-C, the grace period of a shutdown, who hears of failures.
 //!   [`exit`] ends the program in order, from anywhere in it.
+//! - [`Builder::threads`]: the same program on several loops, each on a thread of its own.
 //! - [`metrics()`], [`set_debug`]: numbers, and a debug mode that reports slow polls.
 //!
 //! # From start to end
@@ -36,12 +37,16 @@ mod builder;
 mod event_loop;
 mod parked;
 mod runner;
+mod threads;
 
 use std::future::Future;
 
 pub use builder::Builder;
 pub use event_loop::EventLoop;
 pub use runner::Runner;
+pub use threads::{
+    ThreadOutput, Threads, ThreadsOutcome, thread_count, thread_index, thread_remotes,
+};
 pub use tulipa_executor::callback::{
     CancelOnDrop, Handle, TimerCancelOnDrop, TimerHandle, call_at, call_later, call_soon,
 };

@@ -5,7 +5,6 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tulipa_executor::interrupt::Interrupter;
 use tulipa_executor::{Instant, Park, Unpark, Wait};
 use tulipa_reactor::termination::{Termination, Watch};
 use tulipa_reactor::{Driver, Unparker, reactor};
@@ -16,17 +15,20 @@ pub(crate) struct Parked {
     signals: Rc<Signals>,
 }
 
-/// The signals that a loop watches for, and what they interrupt.
+/// What is to happen at a signal: the main future is cancelled, or those of several loops are.
+pub(crate) type OnSignal = Rc<dyn Fn()>;
+
+/// The signals that a loop watches for, and what they lead to.
 #[derive(Default)]
 pub(crate) struct Signals {
-    watching: RefCell<Option<(Watch, Interrupter)>>,
+    watching: RefCell<Option<(Watch, OnSignal)>>,
     last: Cell<Option<Termination>>,
 }
 
 impl Signals {
     /// Watches from now on.
-    pub(crate) fn watch(&self, watch: Watch, interrupter: Interrupter) {
-        *self.watching.borrow_mut() = Some((watch, interrupter));
+    pub(crate) fn watch(&self, watch: Watch, on_signal: OnSignal) {
+        *self.watching.borrow_mut() = Some((watch, on_signal));
     }
 
     /// Ends watching, and keeps in mind which signal came.
@@ -42,11 +44,11 @@ impl Signals {
     }
 
     fn pass_on(&self) {
-        if let Some((watch, interrupter)) = &*self.watching.borrow()
-            && watch.take_news()
-        {
-            interrupter.interrupt();
-        }
+        let on_signal = match &*self.watching.borrow() {
+            Some((watch, on_signal)) if watch.take_news() => Rc::clone(on_signal),
+            _ => return,
+        };
+        on_signal();
     }
 }
 

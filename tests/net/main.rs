@@ -11,16 +11,20 @@
 #[cfg(unix)]
 mod async_fd;
 mod connect;
+mod cut_short;
 mod give_up;
+mod multicore;
 mod names;
 #[cfg(unix)]
+mod passed_sockets;
+#[cfg(unix)]
 mod pipe;
+#[cfg(target_os = "linux")]
+mod server_limits;
+mod servers;
 #[cfg(unix)]
 mod sock;
 mod tcp_socket;
-mod cut_short;
-#[cfg(unix)]
-mod passed_sockets;
 #[cfg(unix)]
 mod temp_dir;
 mod udp;

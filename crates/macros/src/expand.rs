@@ -18,6 +18,16 @@
 //! }
 //! ```
 //!
+//! With `threads = n` the body becomes that of an async closure, which every thread calls:
+//!
+//! ```text
+//!     let body = async || {
+//!         ..
+//!     };
+//!     let threads = ::tulipa::runtime::Runner::builder().threads(n);
+//!     threads.run(body)
+//! ```
+//!
 //! # Why the `if let`
 //! It never runs. An `async` block has no place for its type, and takes it from the first `return`
 //! in it. From there on the compiler knows `R` as it does in an `async fn`: `?` and `.into()` know
@@ -86,8 +96,6 @@ fn runner(attribute: Attribute, options: &Options, function: &Function) -> Token
         Attribute::Test => quote_spanned!(mixed_site=> #[::core::prelude::v1::test]),
     };
     let block = typed_block(function);
-    let run_body =
-        quote_spanned!(shown_span(function)=> __tulipa_runner.run_and_close(__tulipa_body));
     let facade = options.facade();
     let reactor = options.reactor.iter();
     let start_paused = options.start_paused.iter();
@@ -96,17 +104,33 @@ fn runner(attribute: Attribute, options: &Options, function: &Function) -> Token
         Attribute::Test => TokenStream::new(),
     };
 
+    let builder = quote_spanned! {mixed_site=>
+        #facade::runtime::Runner::builder()
+            #handle_ctrl_c
+            #(.reactor(#reactor))*
+            #(.start_paused(#start_paused))*
+    };
+    let shown = shown_span(function);
+    if let Some(threads) = &options.threads {
+        let run_body = quote_spanned!(shown=> __tulipa_threads.run(__tulipa_body));
+        return quote_spanned! {mixed_site=>
+            #test
+            #(#attributes)*
+            #visibility #fn_token #name #arguments #arrow #output {
+                let __tulipa_body = #async_token || #block;
+                let __tulipa_threads = #builder.threads(#threads);
+                #run_body
+            }
+        };
+    }
+    let run_body = quote_spanned!(shown=> __tulipa_runner.run_and_close(__tulipa_body));
+
     quote_spanned! {mixed_site=>
         #test
         #(#attributes)*
         #visibility #fn_token #name #arguments #arrow #output {
             let __tulipa_body = #async_token #block;
-            let __tulipa_runner = match #facade::runtime::Runner::builder()
-                #handle_ctrl_c
-                #(.reactor(#reactor))*
-                #(.start_paused(#start_paused))*
-                .build()
-            {
+            let __tulipa_runner = match #builder.build() {
                 ::core::result::Result::Ok(__tulipa_runner) => __tulipa_runner,
                 ::core::result::Result::Err(__tulipa_error) => ::core::panic!(
                     "tulipa: could not start the event loop: {}",
@@ -264,6 +288,21 @@ mod tests {
         let expansion = text(&expand_str(Attribute::Main, options, "async fn main() {}"));
         let builder = "crate::my::runtime::Runner::builder().handle_ctrl_c(true).reactor(\"poll\").start_paused(false).build()";
         assert!(expansion.contains(builder), "{expansion}");
+    }
+
+    #[test]
+    fn several_threads_call_the_body() {
+        let options = "threads = 2, start_paused = true";
+        let expansion = text(&expand_str(
+            Attribute::Main,
+            options,
+            "async fn name() { body }",
+        ));
+        let builder = "::tulipa::runtime::Runner::builder().handle_ctrl_c(true).start_paused(true).threads(2);";
+        assert!(expansion.contains("=async||{"), "{expansion}");
+        assert!(expansion.contains(builder), "{expansion}");
+        let end = "__tulipa_threads.run(__tulipa_body)}";
+        assert!(expansion.ends_with(end), "{expansion}");
     }
 
     #[test]

@@ -37,6 +37,10 @@ use crate::expand::expand;
 /// All are optional and separated by commas.
 /// - `reactor = "poll"`: the reactor backend, by name. The default is the runner's.
 /// - `start_paused = true`: start with a virtual clock that stands still while a task can run.
+/// - `threads = 4`: as many event loops, each on a thread of its own, all of which run the body; 0 is one for each
+///   processor. They end together: the first body that fails cancels the others, and what it returned is
+///   returned; otherwise it is what the first loop's body returns, which must be `()`, a `Result` or an
+///   `ExitCode`, and `Send`. See `runtime::Threads`.
 /// - `crate = path`: where to find the facade if it has another name here; `::tulipa` if left out.
 ///   A path in quotes works too.
 ///

@@ -1,4 +1,4 @@
-//! What may stand in the brackets of the attribute: `start_paused = true, reactor = "poll"`.
+//! What may stand in the brackets of the attribute: `start_paused = true, reactor = "poll", threads = 4`.
 //!
 //! Reads to the end whatever happens: an option that is wrong is reported and skipped, and the
 //! others still count.
@@ -7,7 +7,7 @@ use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
-use syn::{Error, LitBool, LitStr, Result, Token};
+use syn::{Error, LitBool, LitInt, LitStr, Result, Token};
 
 /// The options of one attribute, as written; `None` is an option that was left out.
 #[derive(Default)]
@@ -15,6 +15,7 @@ pub(crate) struct Options {
     facade: Option<Path>,
     pub(crate) reactor: Option<LitStr>,
     pub(crate) start_paused: Option<LitBool>,
+    pub(crate) threads: Option<LitInt>,
 }
 
 impl Options {
@@ -56,13 +57,22 @@ impl Options {
                 let takes = "`start_paused` takes a bool: write `start_paused = true`";
                 read_value(&mut self.start_paused, input, &name, takes)
             }
+            "threads" => {
+                let takes = "`threads` takes a number: write `threads = 4`";
+                read_value(&mut self.threads, input, &name, takes)
+            }
             "crate" => {
                 let takes = "`crate` takes the path of the facade: write `crate = my::tulipa`";
                 read_value(&mut self.facade, input, &name, takes)
             }
-            "flavor" | "worker_threads" => {
+            "flavor" => {
                 let message =
-                    format!("tulipa has one thread, and no `{name}` to choose: remove this option");
+                    "a loop of tulipa has one thread, and no `flavor`: remove this option";
+                Err(Error::new(name.span(), message))
+            }
+            "worker_threads" => {
+                let message = "tasks of tulipa stay on the thread of their loop: for several loops that run the same \
+                               program, write `threads = 4`";
                 Err(Error::new(name.span(), message))
             }
             unknown => {
@@ -79,8 +89,7 @@ impl Options {
     }
 }
 
-const KNOWN: &str =
-    "the options are `reactor = \"poll\"`, `start_paused = true` and `crate = my::tulipa`";
+const KNOWN: &str = "the options are `reactor = \"poll\"`, `start_paused = true`, `threads = 4` and `crate = my::tulipa`";
 
 /// Reads `= value` into `slot`. `takes` is the error for a value that is missing or wrong.
 fn read_value<T: Parse>(
@@ -168,6 +177,7 @@ mod tests {
         let (options, mistakes) = parse("");
         assert_eq!(mistakes, []);
         assert!(options.reactor.is_none() && options.start_paused.is_none());
+        assert!(options.threads.is_none());
         assert_eq!(facade(""), "::tulipa");
     }
 
@@ -204,6 +214,7 @@ mod tests {
     fn each_mistake_points_at_its_tokens() {
         let reactor = "`reactor` takes a name in quotes: write `reactor = \"poll\"`";
         let start_paused = "`start_paused` takes a bool: write `start_paused = true`";
+        let threads = "`threads` takes a number: write `threads = 4`";
         let path = "`crate` takes the path of the facade: write `crate = my::tulipa`";
         for (text, source, message) in [
             ("reactor = poll", "poll", reactor),
@@ -213,6 +224,8 @@ mod tests {
             ("start_paused = \"true\"", "\"true\"", start_paused),
             ("start_paused = 1 + 1", "1 + 1", start_paused),
             ("start_paused == true", "= true", start_paused),
+            ("threads = \"2\"", "\"2\"", threads),
+            ("threads = COUNT", "COUNT", threads),
             ("crate = my::", "my::", path),
             ("crate = my::<T>", "my::<T>", path),
             ("crate = true", "true", path),
@@ -230,7 +243,8 @@ mod tests {
             (
                 "worker_threads = 4",
                 "worker_threads",
-                "tulipa has one thread, and no `worker_threads` to choose: remove this option",
+                "tasks of tulipa stay on the thread of their loop: for several loops that run the same \
+                 program, write `threads = 4`",
             ),
         ] {
             let (_, mistakes) = parse(text);
@@ -246,7 +260,7 @@ mod tests {
     fn unknown_options_are_told_the_known_ones() {
         for (text, source) in [
             ("paused", "paused"),
-            ("threads = 2", "threads"),
+            ("thread = 2", "thread"),
             ("7 + 7", "7"),
         ] {
             let (_, mistakes) = parse(text);

@@ -8,6 +8,7 @@
 //! - [`udp`]: [`UdpSocket`], and batches of datagrams.
 //! - `unix`: `UnixListener`, `UnixStream`, `UnixDatagram`, descriptor passing.
 //! - `activation` (private): sockets from a service manager.
+//! - [`server`]: [`serve`], [`Server`] and what it accepts from.
 //! - `io_source` (private): a socket that tries first, and waits in the loop's driver when it must.
 //! - `socket_cell` (private): the one difference between Unix and Windows that sockets see.
 
@@ -19,6 +20,7 @@ pub mod async_fd;
 pub mod names;
 #[cfg(unix)]
 pub mod pipe;
+pub mod server;
 #[cfg(unix)]
 pub mod sock;
 pub mod tcp;
@@ -37,6 +39,9 @@ pub use addr::ToSocketAddrs;
 #[cfg(unix)]
 pub use async_fd::{AsyncFd, IoHandle, on_readable, on_writable};
 pub use names::lookup_host;
+pub use server::{
+    Connection, DrainReport, Listener, LiveConnection, Server, ServerBuilder, SharedListener, serve,
+};
 #[cfg(unix)]
 pub use sock::Socket;
 pub use tcp::{

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -200,6 +201,17 @@ impl TcpListener {
     /// What the operating system says.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.source.with(|it| it.take_error())
+    }
+
+    /// Accepts one connection, for a task that is the only one to accept here. Every error is passed on.
+    pub(crate) fn poll_accept_alone(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let accept = |it: &mio::net::TcpListener| it.accept();
+        let (stream, peer) = ready!(self.source.poll_io(Direction::Read, cx, accept))?;
+        inherit_nodelay(&stream);
+        Poll::Ready(Ok((TcpStream::from_mio(stream), peer)))
     }
 
     #[cold]

@@ -14,10 +14,19 @@ fn main() {
     assert_eq!(facade_in_quotes(), 3);
     assert_eq!(absolute_facade(), 4);
     assert_eq!(from_macro(), 5);
+    assert_eq!(several_threads(), Err(0));
 }
 
 #[tulipa::main(reactor = "mio", start_paused = true, crate = tulipa)]
 async fn all() {}
+
+#[tulipa::main(threads = 2, start_paused = true)]
+async fn several_threads() -> Result<(), usize> {
+    match tulipa::runtime::thread_index() {
+        0 => Err(0),
+        _ => std::future::pending().await,
+    }
+}
 
 #[tulipa::main()]
 async fn empty() -> u8 {
