@@ -3,12 +3,14 @@
 //! # Map
 //! - [`tcp`]: [`TcpListener`], [`TcpStream`] and its halves.
 //! - [`addr`]: what can be given as an address.
+//! - [`io`]: streams of bytes, whatever they come from.
 //! - `io_source` (private): a socket that tries first, and waits in the loop's driver when it must.
 //! - `socket_cell` (private): the one difference between Unix and Windows that sockets see.
 
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod io;
 pub mod tcp;
 
 mod io_source;
