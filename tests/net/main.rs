@@ -7,3 +7,5 @@
     clippy::async_yields_async,
     reason = "handles that outlive the code which made them are what is tested"
 )]
+
+mod io;

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_io::{AsyncBufRead, AsyncRead};
+use futures_io::AsyncRead;
 
 use crate::io::reader::error::{IncompleteRead, LimitOverrun, ReadError};
 use crate::io::reader::lines::Lines;
@@ -35,7 +35,7 @@ pub(super) static NEWLINE: [&[u8]; 1] = [b"\n"];
 /// Reading takes `&mut self`, so there is one who reads at a time. Nothing is read before it is asked for: what a
 /// peer sends meanwhile waits in the system, and slows the peer down.
 ///
-/// It implements `AsyncRead` and `AsyncBufRead`; methods here come before those of the extension traits with the same name.
+/// It implements `AsyncRead`, and not `AsyncBufRead`: the methods of that one's extension trait have the same names and no limit.
 ///
 /// # Examples
 /// ```
@@ -189,6 +189,22 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     /// Safe: bytes leave the reader only in the poll that returns them.
     pub async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, buf)).await
+    }
+
+    /// Waits until at least one byte is there, and shows what there is without taking it. Nothing means the end of the
+    /// stream.
+    ///
+    /// # Errors
+    /// What the stream says.
+    ///
+    /// # Cancel safety
+    /// Safe: it takes nothing.
+    #[doc(alias = "fill_buf")]
+    pub async fn peek(&mut self) -> io::Result<&[u8]> {
+        if self.buffered().is_empty() {
+            self.fill(self.chunk()).await?;
+        }
+        Ok(self.buffered())
     }
 
     /// Waits until `buf.len()` bytes are there, and takes them. It may be more than the limit.
@@ -429,26 +445,6 @@ impl<R: AsyncRead + Unpin> AsyncRead for StreamReader<R> {
             ready!(this.poll_fill(this.chunk(), cx))?;
         }
         Poll::Ready(Ok(this.take_into(buf)))
-    }
-}
-
-impl<R: AsyncRead + Unpin> AsyncBufRead for StreamReader<R> {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        if this.buffered().is_empty() {
-            ready!(this.poll_fill(this.chunk(), cx))?;
-        }
-        Poll::Ready(Ok(this.buffered()))
-    }
-
-    fn consume(self: Pin<&mut Self>, count: usize) {
-        let this = self.get_mut();
-        assert!(
-            count <= this.buffered().len(),
-            "consume({count}) of {} bytes",
-            this.buffered().len()
-        );
-        this.skip(count);
     }
 }
 
