@@ -29,6 +29,7 @@
 //! - [`spawn_blocking`], and the module [`blocking`]: work for other threads.
 //! - The module [`sync`]: locks, signals, queues and channels.
 //! - The module [`net`]: sockets. They implement the traits of `futures-io`.
+//! - The module [`io`]: those traits, readers and writers of streams, copying, standard input and output.
 //! - The module [`runtime`]: the runner and the event loop, callbacks, promises, other threads, the
 //!   reactor's choice, failures that nobody looks at.
 //!
@@ -45,6 +46,7 @@
 pub mod blocking;
 pub mod cancel;
 pub mod guide;
+pub mod io;
 pub mod net;
 pub mod runtime;
 pub mod sync;

@@ -13,6 +13,7 @@ mod async_fd;
 mod connect;
 mod cut_short;
 mod give_up;
+mod io;
 mod multicore;
 mod names;
 #[cfg(unix)]

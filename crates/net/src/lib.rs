@@ -9,6 +9,7 @@
 //! - `unix`: `UnixListener`, `UnixStream`, `UnixDatagram`, descriptor passing.
 //! - `activation` (private): sockets from a service manager.
 //! - [`server`]: [`serve`], [`Server`] and what it accepts from.
+//! - [`io`]: streams of bytes, whatever they come from.
 //! - `io_source` (private): a socket that tries first, and waits in the loop's driver when it must.
 //! - `socket_cell` (private): the one difference between Unix and Windows that sockets see.
 
@@ -17,6 +18,7 @@
 pub mod addr;
 #[cfg(unix)]
 pub mod async_fd;
+pub mod io;
 pub mod names;
 #[cfg(unix)]
 pub mod pipe;

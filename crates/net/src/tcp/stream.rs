@@ -396,6 +396,11 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn source(&self) -> &IoSource<mio::net::TcpStream> {
+        &self.source
+    }
+
     #[inline]
     pub(crate) fn poll_read(
         &self,

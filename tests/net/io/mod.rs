@@ -1,0 +1,10 @@
+//! `tulipa::io`: readers, writers, copies, files, pairs in memory, standard input and output.
+
+mod copy;
+mod duplex;
+mod reader;
+mod send_file;
+#[cfg(unix)]
+mod stdio;
+mod support;
+mod writer;

@@ -1,0 +1,266 @@
+//! Standard input, output and error, in child processes: the test binary runs itself.
+//!
+//! Each scenario is a test that does nothing unless the variable below names it.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tulipa::io::{AsyncReadExt, AsyncWriteExt, StreamReader, stderr, stdin, stdout};
+
+use super::support::polled;
+
+const SCENARIO: &str = "TULIPA_TEST_SCENARIO";
+
+/// Starts this binary as `scenario`.
+fn child(scenario: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            &format!("io::stdio::{scenario}"),
+            "--nocapture",
+            "-q",
+        ])
+        .env(SCENARIO, scenario)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn is_scenario(name: &str) -> bool {
+    std::env::var(SCENARIO).is_ok_and(|it| it == name)
+}
+
+/// Runs a scenario in this process, which is a child, and ends it as `main` would.
+fn play(future: impl Future<Output = ()>) -> ! {
+    tulipa::run(future);
+    std::process::exit(0)
+}
+
+/// Waits until the child has ended.
+fn ended_within(child: &mut Child, limit: Duration) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        if child.try_wait().unwrap().is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    false
+}
+
+/// The lines that a scenario prints, after those of the test harness.
+fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap)
+        .filter(|line| !line.is_empty() && !line.starts_with("running "))
+}
+
+#[test]
+fn scenario_shout() {
+    if is_scenario("scenario_shout") {
+        play(async {
+            let mut input = StreamReader::new(stdin());
+            let mut lines = input.lines();
+            let mut out = stdout();
+            while let Some(line) = lines.next().await {
+                let line = line.unwrap().to_ascii_uppercase();
+                out.write_all(&line).await.unwrap();
+                out.write_all(b"\n").await.unwrap();
+                out.flush().await.unwrap();
+            }
+            out.write_all(b"the end\n").await.unwrap();
+            out.flush().await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn lines_of_input_come_as_they_are_typed_and_output_goes_at_once() {
+    let mut child = child("scenario_shout");
+    let mut input = child.stdin.take().unwrap();
+    let mut lines = lines(&mut child);
+    for word in ["one", "two"] {
+        writeln!(input, "{word}").unwrap();
+        assert_eq!(lines.next().unwrap(), word.to_uppercase());
+    }
+    drop(input);
+    assert_eq!(lines.next().unwrap(), "the end");
+    assert!(ended_within(&mut child, Duration::from_secs(5)));
+}
+
+#[test]
+fn scenario_give_up() {
+    if is_scenario("scenario_give_up") {
+        play(async {
+            println!("waiting");
+            let read = tulipa::timeout(Duration::from_millis(30), async {
+                stdin().read(&mut [0; 1]).await
+            });
+            assert!(read.await.is_err());
+            println!("main returns");
+        });
+    }
+}
+
+/// BL08.
+#[test]
+fn a_program_ends_while_a_read_of_its_silent_input_is_pending() {
+    let mut child = child("scenario_give_up");
+    let _silent = child.stdin.take().unwrap();
+    assert!(ended_within(&mut child, Duration::from_secs(1)));
+    let printed: Vec<_> = lines(&mut child).collect();
+    assert_eq!(printed, ["waiting", "main returns"]);
+}
+
+#[test]
+fn scenario_drop() {
+    if is_scenario("scenario_drop") {
+        play(async {
+            println!("ready");
+            let mut input = stdin();
+            let mut buf = [0; 100];
+            assert!(polled(input.read(&mut buf), 1).await.is_none());
+            assert!(polled(input.read(&mut buf), 1).await.is_none());
+            println!("dropped");
+            // What the dropped read yields is for the next one, of any handle, in small pieces too.
+            let mut all = Vec::new();
+            let mut buf = [0; 2];
+            loop {
+                match stdin().read(&mut buf).await.unwrap() {
+                    0 => break,
+                    count => all.extend_from_slice(&buf[..count]),
+                }
+            }
+            println!("{}", String::from_utf8(all).unwrap());
+            // Another loop, the same input: its end stays its end.
+            assert_eq!(stdin().read(&mut buf).await.unwrap(), 0);
+            assert_eq!(stdin().read(&mut []).await.unwrap(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_read_that_is_dropped_loses_nothing() {
+    let mut child = child("scenario_drop");
+    let mut input = child.stdin.take().unwrap();
+    let mut lines = lines(&mut child);
+    assert_eq!(lines.next().unwrap(), "ready");
+    assert_eq!(lines.next().unwrap(), "dropped");
+    input.write_all(b"hello world").unwrap();
+    drop(input);
+    assert_eq!(lines.next().unwrap(), "hello world");
+    assert!(ended_within(&mut child, Duration::from_secs(5)));
+}
+
+#[test]
+fn scenario_flood() {
+    if is_scenario("scenario_flood") {
+        play(async {
+            let mut errors = stderr();
+            errors.write_all(b"flooding\n").await.unwrap();
+            errors.flush().await.unwrap();
+            let flood = async { stdout().write_all(&vec![b'x'; 10_000_000]).await };
+            // The loop goes on although nobody reads, and a full queue is no busy loop.
+            let flood = tulipa::timeout(Duration::from_millis(50), flood).await;
+            assert!(flood.is_err());
+            errors.write_all(b"main returns\n").await.unwrap();
+            errors.flush().await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_blocks_neither_the_loop_nor_the_end() {
+    let mut child = child("scenario_flood");
+    let _unread = child.stdout.take().unwrap();
+    assert!(ended_within(&mut child, Duration::from_secs(2)));
+    let mut errors = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut errors)
+        .unwrap();
+    assert_eq!(errors, "flooding\nmain returns\n");
+}
+
+#[test]
+fn scenario_broken_pipe() {
+    if is_scenario("scenario_broken_pipe") {
+        play(async {
+            println!("ready");
+            // Wait until the other end is gone.
+            stdin().read(&mut [0; 1]).await.unwrap();
+            let mut out = stdout();
+            let result = async {
+                out.write_all(b"into nothing\n").await?;
+                out.flush().await
+            };
+            let error = result.await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+            eprintln!("broken");
+        });
+    }
+}
+
+#[test]
+fn output_whose_reader_is_gone_is_an_error() {
+    let mut child = child("scenario_broken_pipe");
+    let mut lines = lines(&mut child);
+    assert_eq!(lines.next().unwrap(), "ready");
+    drop(lines);
+    drop(child.stdin.take());
+    assert!(ended_within(&mut child, Duration::from_secs(5)));
+    let mut errors = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut errors)
+        .unwrap();
+    assert!(errors.contains("broken"), "{errors}");
+}
+
+#[test]
+fn scenario_flags() {
+    if is_scenario("scenario_flags") {
+        play(async {
+            assert_eq!(stdin().read(&mut [0; 1]).await.unwrap(), 1);
+            stdout().write_all(b"done\n").await.unwrap();
+            stdout().flush().await.unwrap();
+            assert!(polled(stdin().read(&mut [0; 1]), 2).await.is_none());
+        });
+    }
+}
+
+/// The flag belongs to the open file, which other programs share.
+#[test]
+fn nobodys_files_become_non_blocking() {
+    let is_nonblocking = |file: &dyn std::os::fd::AsFd| {
+        let file = file.as_fd().try_clone_to_owned().unwrap();
+        let flags = rustix::fs::fcntl_getfl(file).unwrap();
+        flags.contains(rustix::fs::OFlags::NONBLOCK)
+    };
+    let (reader, mut writer) = io::pipe().unwrap();
+    let shared = reader.try_clone().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "io::stdio::scenario_flags", "--nocapture", "-q"])
+        .env(SCENARIO, "scenario_flags")
+        .stdin(reader)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writer.write_all(b"x").unwrap();
+    let mut lines = lines(&mut child);
+    assert_eq!(lines.next().unwrap(), "done");
+    assert!(!is_nonblocking(&shared));
+    assert!(!is_nonblocking(&writer));
+    assert!(ended_within(&mut child, Duration::from_secs(5)));
+    assert!(!is_nonblocking(&shared));
+}
