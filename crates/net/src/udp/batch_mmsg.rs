@@ -429,7 +429,7 @@ mod tests {
         assert_eq!(of(&[(5, 1), (0, 1)]), 1);
         assert_eq!(of(&vec![(5, 1); 100]), 64);
         assert_eq!(of(&vec![(30_000, 1); 100]), 2);
-        assert_eq!(of(&vec![(65_507, 1); 2]), 1);
+        assert_eq!(of(&[(65_507, 1); 2]), 1);
     }
 
     #[test]
