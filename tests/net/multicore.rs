@@ -180,6 +180,27 @@ fn a_panic_ends_all_and_goes_on_in_the_caller() {
     }
 }
 
+/// At whatever moment one fails, all end.
+#[test]
+fn a_failure_at_any_moment_ends_all() {
+    for round in 0..100 {
+        let outcome = threads(3)
+            .try_run(async || {
+                if thread_index() == round % 3 {
+                    for _ in 0..round % 7 {
+                        yield_now().await;
+                    }
+                    return Err(round);
+                }
+                pending::<Result<(), usize>>().await
+            })
+            .unwrap();
+        assert_eq!(outcome.first_failure, Some(round % 3));
+        assert_eq!(outcome.outputs[round % 3], Some(Err(round)));
+        assert!(outcome.shutdown.is_clean());
+    }
+}
+
 #[test]
 fn shutdown_reports_are_merged() {
     let outcome = Runner::builder()

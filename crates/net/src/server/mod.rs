@@ -268,11 +268,11 @@ impl<L: Listener> Server<L> {
         self.state.gone.wait().await;
     }
 
-    /// Asks every handler to end, in a way that lets it clean up, and returns how many there are. [Close](Server::close) the server
-    /// first, or others may come.
+    /// Asks every handler to end, in a way that lets it clean up, unless it was asked already; returns how many were asked
+    /// now. [Close](Server::close) the server first, or others may come.
     pub fn close_clients(&self) -> usize {
         let reason = CancelReason::from("the server closes its connections");
-        self.state.ask_to_end(&reason).len()
+        self.state.ask_to_end(&reason)
     }
 
     /// Drops every handler at its next turn, and its stream with it: no clean-up runs but destructors. Returns how
