@@ -679,7 +679,7 @@ fn a_cancelled_serve_drains_first_where_that_is_wished() {
         let mut stream = served_client(addr).await;
         let clone = Rc::clone(&server);
         let serving = spawn(async move { clone.serve_forever().await });
-        yield_now().await;
+        sleep(Duration::from_millis(5)).await; // It has begun.
         serving.cancel();
         until_refused(addr).await;
         ping(&mut stream).await;
@@ -697,7 +697,7 @@ fn serving_forever_ends_with_the_close_and_once_at_a_time() {
         let addr = addr_of(&server);
         let clone = Rc::clone(&server);
         let serving = spawn(async move { clone.serve_forever().await });
-        yield_now().await; // It starts the server.
+        until(|| server.is_serving()).await;
         let stream = served_client(addr).await;
         let error = server.serve_forever().await.unwrap_err();
         assert!(error.to_string().contains("awaited elsewhere"), "{error}");
@@ -875,8 +875,8 @@ fn a_handler_is_asked_once() {
             streams.push(client(addr_of(&server)).await);
         }
         until(|| server.connection_count() == 2).await;
+        sleep(Duration::from_millis(5)).await; // Both have begun.
         assert!(server.connections()[0].close());
-        yield_now().await;
         assert_eq!(server.close_clients(), 1);
         assert_eq!(server.close_clients(), 0);
         let drain = server.drain(Duration::from_millis(1));
@@ -1002,6 +1002,9 @@ fn a_listener_that_fails_ends_the_server_and_serving_says_why() {
         assert!(server.is_closed());
         assert_eq!(script.drops.get() + other.drops.get(), 2);
         assert_eq!(server.connection_count(), 0);
+        server.wait_closed().await;
+        let failure = server.failure().unwrap();
+        assert_eq!(Errno::from_io_error(&failure), Some(Errno::BADF));
     });
     let [(ExceptionKind::Other, message)] = &heard[..] else {
         panic!("{heard:?}");

@@ -219,8 +219,14 @@ impl<L: Listener> State<L> {
         self.close();
     }
 
-    pub(crate) fn take_failure(&self) -> Option<io::Error> {
-        self.failure.borrow_mut().take()
+    /// Why a listener has failed, as a copy.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        let failure = self.failure.borrow();
+        let error = failure.as_ref()?;
+        Some(match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        })
     }
 
     pub(crate) fn addr(&self, index: usize) -> Option<L::Addr> {
