@@ -45,7 +45,7 @@ async fn main() -> io::Result<()> {
         println!("{}", server.drain(Duration::from_secs(10)).await);
         cancelled.resume().await
     }
-    Ok(())
+    server.failure().map_or(Ok(()), Err)
 }
 
 async fn chat(room: &Room, connection: Connection) -> io::Result<()> {

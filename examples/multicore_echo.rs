@@ -47,7 +47,7 @@ fn serve_on(threads: usize, addr: SocketAddr) -> io::Result<()> {
             );
             cancelled.resume().await
         }
-        Ok(())
+        server.failure().map_or(Ok(()), Err)
     })
 }
 

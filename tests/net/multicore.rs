@@ -17,6 +17,15 @@ use tulipa::runtime::{
 };
 use tulipa::{catch_cancel, finally, sleep, spawn, timeout, yield_now};
 
+#[test]
+fn what_is_shared_crosses_threads() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<SharedListener>();
+    fn is_sent<T: Send>() {}
+    is_sent::<Threads>();
+    is_sent::<tulipa::runtime::ThreadsOutcome<io::Result<()>>>();
+}
+
 /// Waits until other threads have begun: of a main that is cancelled before, nothing runs.
 async fn wait_for(begun: &AtomicUsize, count: usize) {
     while begun.load(Ordering::SeqCst) < count {
@@ -180,6 +189,27 @@ fn a_panic_ends_all_and_goes_on_in_the_caller() {
     }
 }
 
+/// At whatever moment one fails, all end.
+#[test]
+fn a_failure_at_any_moment_ends_all() {
+    for round in 0..100 {
+        let outcome = threads(3)
+            .try_run(async || {
+                if thread_index() == round % 3 {
+                    for _ in 0..round % 7 {
+                        yield_now().await;
+                    }
+                    return Err(round);
+                }
+                pending::<Result<(), usize>>().await
+            })
+            .unwrap();
+        assert_eq!(outcome.first_failure, Some(round % 3));
+        assert_eq!(outcome.outputs[round % 3], Some(Err(round)));
+        assert!(outcome.shutdown.is_clean());
+    }
+}
+
 #[test]
 fn shutdown_reports_are_merged() {
     let outcome = Runner::builder()
@@ -327,7 +357,9 @@ fn every_thread_serves_connections_of_one_address() {
         .map(|it| *it.as_ref().unwrap().as_ref().unwrap())
         .collect();
     assert_eq!(served.iter().sum::<u64>(), CLIENTS as u64);
-    assert!(served.iter().all(|it| *it > 0), "both serve: {served:?}");
+    if cfg!(target_os = "linux") {
+        assert!(served.iter().all(|it| *it > 0), "both serve: {served:?}");
+    }
 }
 
 #[test]
@@ -335,10 +367,10 @@ fn a_shared_listener_keeps_its_port_and_names_it_in_errors() {
     tulipa::run(async {
         let shared = SharedListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = shared.local_addr();
-        assert!(
-            TcpStream::connect(addr).await.is_err(),
-            "nobody listens yet"
-        );
+        if cfg!(target_os = "linux") {
+            let early = TcpStream::connect(addr).await;
+            assert!(early.is_err(), "nobody listens yet");
+        }
         for _ in 0..3 {
             let listener = shared.listener().unwrap();
             assert_eq!(listener.local_addr().unwrap(), addr);

@@ -95,6 +95,7 @@ async fn assert_refused(addr: SocketAddr) {
 
 // ---- §13: create_server ----
 
+#[cfg(target_os = "linux")] // Elsewhere 127.0.0.2 has to be set up first.
 #[test]
 fn several_addresses_get_a_socket_each_and_those_given_twice_one() {
     tulipa::run(async {
@@ -317,7 +318,7 @@ fn beyond_the_connection_limit_clients_wait_and_all_are_served() {
         let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server::on(first)
             .listener(second)
-            .connection_limit(10)
+            .connection_limit(100)
             .start(async move |connection: Connection| {
                 let (now, peak) = count.get();
                 count.set((now + 1, peak.max(now + 1)));
@@ -328,7 +329,7 @@ fn beyond_the_connection_limit_clients_wait_and_all_are_served() {
             })
             .unwrap();
         let addrs = server.local_addrs();
-        let clients: Vec<_> = (0..100)
+        let clients: Vec<_> = (0..500)
             .map(|index| {
                 let addr = addrs[index % 2];
                 spawn(async move {
@@ -345,8 +346,8 @@ fn beyond_the_connection_limit_clients_wait_and_all_are_served() {
                 .unwrap();
         }
         until(|| server.connection_count() == 0).await;
-        assert_eq!(server.accepted(), 100);
-        assert_eq!(most.get(), (0, 10), "ten at a time, and no more");
+        assert_eq!(server.accepted(), 500);
+        assert_eq!(most.get(), (0, 100), "a hundred at a time, and no more");
     });
 }
 
@@ -499,13 +500,19 @@ fn a_drain_lets_finish_cancels_the_late_and_names_the_hung() {
         let server = builder.start(handler).unwrap();
         let addr = addr_of(&server);
         let mut streams = Vec::new();
-        for order in [b"f", b"f", b"f", b"l", b"l", b"h"] {
+        // 70 that finish in time, 29 that are late, and one that hangs.
+        for index in 0..100 {
+            let order = match index {
+                0..70 => b"f",
+                70..99 => b"l",
+                _ => b"h",
+            };
             let mut stream = client(addr).await;
             stream.write_all(order).await.unwrap();
             streams.push(stream);
         }
-        until(|| server.connection_count() == 6).await;
-        let hung = streams[5].local_addr().unwrap();
+        until(|| server.connection_count() == 100).await;
+        let hung = streams[99].local_addr().unwrap();
 
         let begun = Instant::now();
         let mut drain = pin!(server.drain(Duration::from_millis(200)));
@@ -513,15 +520,15 @@ fn a_drain_lets_finish_cancels_the_late_and_names_the_hung() {
         assert_refused(addr).await; // From the first moment.
         let report = drain.await;
         let took = begun.elapsed();
-        assert_eq!((report.ended, report.cancelled), (3, 2), "{report}");
+        assert_eq!((report.ended, report.cancelled), (70, 29), "{report}");
         assert_eq!(report.hung.len(), 1);
         assert_eq!(*report.hung[0].peer(), hung);
         assert!(!report.is_graceful());
         assert!(report.to_string().contains(&hung.to_string()), "{report}");
         assert!(took >= Duration::from_millis(350), "{took:?}");
         assert!(took < Duration::from_secs(3), "{took:?}");
-        assert_eq!(log.take(), ["cleaned up", "cleaned up"]);
-        for stream in &mut streams[..3] {
+        assert_eq!(log.take(), ["cleaned up"; 29]);
+        for stream in &mut streams[..70] {
             let mut buf = [0; 4];
             stream.read_exact(&mut buf).await.unwrap();
             assert_eq!(&buf, b"done");
@@ -672,7 +679,7 @@ fn a_cancelled_serve_drains_first_where_that_is_wished() {
         let mut stream = served_client(addr).await;
         let clone = Rc::clone(&server);
         let serving = spawn(async move { clone.serve_forever().await });
-        yield_now().await;
+        sleep(Duration::from_millis(5)).await; // It has begun.
         serving.cancel();
         until_refused(addr).await;
         ping(&mut stream).await;
@@ -690,7 +697,7 @@ fn serving_forever_ends_with_the_close_and_once_at_a_time() {
         let addr = addr_of(&server);
         let clone = Rc::clone(&server);
         let serving = spawn(async move { clone.serve_forever().await });
-        yield_now().await; // It starts the server.
+        until(|| server.is_serving()).await;
         let stream = served_client(addr).await;
         let error = server.serve_forever().await.unwrap_err();
         assert!(error.to_string().contains("awaited elsewhere"), "{error}");
@@ -831,6 +838,57 @@ fn the_end_of_the_loop_lets_handlers_clean_up() {
     assert!(heard.is_empty(), "{heard:?}");
 }
 
+#[test]
+fn a_server_outlives_a_run_and_its_loop() {
+    let mut runner = Runner::new().unwrap();
+    let (server, mut stream) = runner.run(async {
+        let server = bound().await.start(echo).unwrap();
+        let stream = served_client(addr_of(&server)).await;
+        (server, stream)
+    });
+    runner.run(async {
+        ping(&mut stream).await;
+        drop(served_client(addr_of(&server)).await);
+        until(|| server.connection_count() == 1).await;
+    });
+    drop(runner.close());
+    assert!(server.is_closed(), "nobody accepts any more");
+    assert_eq!(server.connection_count(), 0);
+    server.close();
+    assert_eq!(server.close_clients() + server.abort_clients(), 0);
+    assert!(server.start().is_err());
+}
+
+/// A request to end that somebody else has made is not made again: it would interrupt the clean-up.
+#[test]
+fn a_handler_is_asked_once() {
+    tulipa::run(async {
+        let handler = async |mut connection: Connection| {
+            let cancelled = catch_cancel(pending::<()>()).await.unwrap_err();
+            sleep(Duration::from_millis(30)).await;
+            connection.write_all(b"bye").await.unwrap();
+            cancelled.resume::<()>().await
+        };
+        let server = bound().await.start(handler).unwrap();
+        let mut streams = Vec::new();
+        for _ in 0..2 {
+            streams.push(client(addr_of(&server)).await);
+        }
+        until(|| server.connection_count() == 2).await;
+        sleep(Duration::from_millis(5)).await; // Both have begun.
+        assert!(server.connections()[0].close());
+        assert_eq!(server.close_clients(), 1);
+        assert_eq!(server.close_clients(), 0);
+        let drain = server.drain(Duration::from_millis(1));
+        let (first, report) = tulipa::join!(drain, server.drain(Duration::ZERO));
+        assert_eq!((first.cancelled, report.cancelled), (2, 2));
+        for stream in &mut streams {
+            let mut buf = [0; 3];
+            stream.read_exact(&mut buf).await.unwrap();
+        }
+    });
+}
+
 // ---- listeners of one's own ----
 
 /// Yields what is put into it.
@@ -944,6 +1002,9 @@ fn a_listener_that_fails_ends_the_server_and_serving_says_why() {
         assert!(server.is_closed());
         assert_eq!(script.drops.get() + other.drops.get(), 2);
         assert_eq!(server.connection_count(), 0);
+        server.wait_closed().await;
+        let failure = server.failure().unwrap();
+        assert_eq!(Errno::from_io_error(&failure), Some(Errno::BADF));
     });
     let [(ExceptionKind::Other, message)] = &heard[..] else {
         panic!("{heard:?}");
@@ -1045,4 +1106,103 @@ fn a_server_is_closed_from_inside() {
             .await
             .unwrap();
     });
+}
+
+/// Ends of the whole process, in a child of this one.
+#[cfg(unix)]
+mod ends {
+    use super::*;
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    const PART: &str = "TULIPA_TEST_SIGNALLED_SERVER";
+
+    /// Not a test of its own: the server, in a child.
+    #[test]
+    fn the_child() {
+        if std::env::var_os(PART).is_none() {
+            return;
+        }
+        let served = Rc::new(Cell::new(0));
+        let count = Rc::clone(&served);
+        let runner = Runner::builder().handle_sigterm(true).build().unwrap();
+        runner.run_and_close(async move {
+            let counter = Rc::clone(&count);
+            let builder = bound().await.drain_when_cancelled(Duration::from_secs(3));
+            let server = builder
+                .start(async move |mut connection: Connection| -> io::Result<()> {
+                    let mut request = [0; 4];
+                    connection.read_exact(&mut request).await?;
+                    sleep(Duration::from_millis(50)).await;
+                    connection.write_all(&request).await?;
+                    counter.set(counter.get() + 1);
+                    Ok(())
+                })
+                .unwrap();
+            println!("listening on {}", addr_of(&server));
+            finally(async { server.serve_forever().await.unwrap() }, async {
+                println!("accepted {} served {}", server.accepted(), count.get());
+            })
+            .await;
+        });
+    }
+
+    // SV05
+    #[test]
+    fn a_signal_under_load_fails_no_request_that_was_accepted() {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "servers::ends::the_child", "--nocapture"])
+            .env(PART, "1")
+            .env("ASAN_OPTIONS", "detect_leaks=0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let addr: SocketAddr = loop {
+            let mut line = String::new();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the child ended");
+            if let Some((_, addr)) = line.trim().split_once("listening on ") {
+                break addr.parse().unwrap();
+            }
+        };
+        let id = rustix::process::Pid::from_child(&child);
+        let answered = tulipa::run(async {
+            let answered = Rc::new(Cell::new(0u64));
+            let clients: Vec<_> = (0..20)
+                .map(|_| {
+                    let answered = Rc::clone(&answered);
+                    spawn(async move {
+                        loop {
+                            let mut stream = TcpStream::connect(addr).await?;
+                            stream.write_all(b"ping").await?;
+                            stream.read_exact(&mut [0; 4]).await?;
+                            answered.set(answered.get() + 1);
+                        }
+                        #[allow(unreachable_code, reason = "says what the errors are")]
+                        io::Result::Ok(())
+                    })
+                })
+                .collect();
+            sleep(Duration::from_millis(300)).await;
+            rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+            for client in clients {
+                let ended = timeout(Duration::from_secs(10), client).await.unwrap();
+                assert!(ended.unwrap().is_err(), "refused, or reset in the backlog");
+            }
+            answered.get()
+        });
+        let begun = std::time::Instant::now();
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(143), "{text}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(4),
+            "drain and a second"
+        );
+        let expected = format!("accepted {answered} served {answered}");
+        assert!(
+            answered > 20 && text.contains(&expected),
+            "{answered}: {text}"
+        );
+    }
 }

@@ -29,7 +29,7 @@ use member::{End, MemberEnd, run_member};
 /// [`Builder::threads`](crate::runtime::Builder::threads).
 ///
 /// The threads share nothing but what the program shares. `main` is called once on each of them, so what it makes stays on its
-/// thread and need not be `Send`. A server that runs on all of them has a listener on each: see
+/// thread and need not be `Send`; blocking work has a pool of threads on each. A server that runs on all of them has a listener on each: see
 /// [`SharedListener`](crate::net::SharedListener). [`thread_index`] tells them apart, and [`thread_remotes`] leads from one to
 /// the others.
 ///

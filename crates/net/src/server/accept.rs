@@ -103,7 +103,7 @@ fn pause<L: Listener>(
     state.paused_until.set(Some(Instant::now() + pause));
     let place = Place(state.addr(index));
     let fate = match turned_away {
-        Some(count) => format!("; {count} connections were turned away"),
+        Some(count) => format!("; clients turned away: {count}"),
         None => String::new(),
     };
     report(

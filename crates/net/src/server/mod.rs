@@ -134,7 +134,7 @@ where
 ///     println!("{report}");
 ///     cancelled.resume().await
 /// }
-/// # Ok(())
+/// server.failure().map_or(Ok(()), Err)
 /// # }
 /// ```
 #[must_use = "a server that is dropped stops accepting"]
@@ -243,7 +243,7 @@ impl<L: Listener> Server<L> {
     }
 
     async fn end_after_failure(&self) -> io::Result<()> {
-        match self.state.take_failure() {
+        match self.state.failure() {
             None => Ok(()),
             Some(error) => {
                 self.drain(Duration::ZERO).await;
@@ -268,11 +268,17 @@ impl<L: Listener> Server<L> {
         self.state.gone.wait().await;
     }
 
-    /// Asks every handler to end, in a way that lets it clean up, and returns how many there are. [Close](Server::close) the server
-    /// first, or others may come.
+    /// Why the server was closed, if one of its listeners has failed: what accept(2) said. The loop's exception handler has
+    /// been told.
+    pub fn failure(&self) -> Option<io::Error> {
+        self.state.failure()
+    }
+
+    /// Asks every handler to end, in a way that lets it clean up, unless it was asked already; returns how many were asked
+    /// now. [Close](Server::close) the server first, or others may come.
     pub fn close_clients(&self) -> usize {
         let reason = CancelReason::from("the server closes its connections");
-        self.state.ask_to_end(&reason).len()
+        self.state.ask_to_end(&reason)
     }
 
     /// Drops every handler at its next turn, and its stream with it: no clean-up runs but destructors. Returns how

@@ -12,8 +12,8 @@ use crate::tcp::address_error::at_address;
 
 /// An address on which the loops of several threads listen, each with a [`listener`](SharedListener::listener) of its own.
 ///
-/// On Linux and FreeBSD each listener is a socket of its own, and the kernel spreads connections over them by a hash of the
-/// addresses (`SO_REUSEPORT`, `SO_REUSEPORT_LB`): the threads share nothing. Elsewhere the listeners are
+/// On Linux each listener is a socket of its own, and the kernel spreads connections over them by a hash of the addresses
+/// (`SO_REUSEPORT`): the threads share nothing. Elsewhere the listeners are
 /// one socket, from which whoever is first takes a connection: an idle thread is woken in vain now and then.
 ///
 /// It stays bound as long as it lives, so that the system gives the port to nobody else between two listeners. Connections that wait in the
@@ -102,17 +102,17 @@ fn bound(addr: SocketAddr) -> io::Result<(Socket, bool)> {
     Ok((socket, is_spread))
 }
 
-/// Asks the kernel to spread connections over all sockets that are bound to the same address; says whether it can.
+/// Asks the kernel to spread connections over all sockets that listen on the same address; says whether it can.
+///
+/// On Linux one that is only bound gets none. FreeBSD's `SO_REUSEPORT_LB` may give it some, which are refused then; elsewhere
+/// the option of this name lets the last socket have all connections, if it exists.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn spread(socket: &Socket) -> io::Result<bool> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     socket.set_reuse_port(true)?;
-    #[cfg(target_os = "freebsd")]
-    socket.set_reuse_port_lb(true)?;
-    // Elsewhere the option of this name lets the last socket have all connections, if it exists.
-    let _ = socket;
-    Ok(cfg!(any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "freebsd"
-    )))
+    Ok(true)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn spread(_: &Socket) -> io::Result<bool> {
+    Ok(false)
 }

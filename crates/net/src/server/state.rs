@@ -124,8 +124,6 @@ struct Client<A> {
     since: Instant,
     /// `None` only until it is spawned.
     task: Option<Task>,
-    /// It was asked to end because the server does.
-    is_asked: bool,
 }
 
 impl<L: Listener> State<L> {
@@ -221,8 +219,14 @@ impl<L: Listener> State<L> {
         self.close();
     }
 
-    pub(crate) fn take_failure(&self) -> Option<io::Error> {
-        self.failure.borrow_mut().take()
+    /// Why a listener has failed, as a copy.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        let failure = self.failure.borrow();
+        let error = failure.as_ref()?;
+        Some(match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        })
     }
 
     pub(crate) fn addr(&self, index: usize) -> Option<L::Addr> {
@@ -276,7 +280,6 @@ impl<L: Listener> State<L> {
             peer: peer.clone(),
             since: Instant::now(),
             task: None,
-            is_asked: false,
         });
         let seat = Seat {
             state: Rc::clone(self),
@@ -341,23 +344,15 @@ impl<L: Listener> State<L> {
         live
     }
 
-    /// Asks every handler to end that was not asked before, and returns those that were asked now. (A second request
-    /// would interrupt the clean-up that the first has started.)
-    pub(crate) fn ask_to_end(&self, reason: &CancelReason) -> Vec<LiveConnection<L::Addr>> {
-        let mut asked: Vec<_> = self
-            .clients
-            .borrow_mut()
-            .iter_mut()
-            .filter_map(|(_, client)| {
-                let was_asked = mem::replace(&mut client.is_asked, true);
-                client.live().filter(|_| !was_asked)
-            })
-            .collect();
-        asked.sort_by_key(|it| it.task.id());
+    /// Asks every handler to end that was not asked before, by whomever, and returns how many were asked now. (A second
+    /// request would interrupt the clean-up that the first has started.)
+    pub(crate) fn ask_to_end(&self, reason: &CancelReason) -> usize {
+        let mut asked = self.connections();
+        asked.retain(|connection| connection.task.cancelling() == 0);
         for connection in &asked {
             connection.task.cancel_with(reason.clone());
         }
-        asked
+        asked.len()
     }
 }
 
