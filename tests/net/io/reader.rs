@@ -546,3 +546,78 @@ fn a_megabyte_byte_by_byte_through_every_way_of_reading() {
         assert_eq!(reader.read_line().await.unwrap().len(), (1 << 20) + 1);
     });
 }
+
+/// TC20.
+#[test]
+fn cancelled_reads_lose_nothing() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    tulipa::run(async move {
+        let mut bytes = super::support::pattern(2_000_000);
+        bytes.iter_mut().step_by(61).for_each(|byte| *byte = b'\n');
+        let (mut near, far) = super::support::tcp_pair().await;
+        let sent = bytes.clone();
+        let mut pauses = fastrand::Rng::with_seed(seed + 1);
+        let sending = tulipa::spawn(async move {
+            let mut rest = &sent[..];
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(pauses.usize(1..=rest.len().min(5000)));
+                near.write_all(piece).await.unwrap();
+                rest = after;
+                if pauses.u8(..4) == 0 {
+                    super::support::turns(pauses.u32(..4)).await;
+                }
+            }
+        });
+        let mut reader = StreamReader::with_limit(1000, far);
+        let mut received = Vec::new();
+        while !reader.at_eof() {
+            let polls = random.usize(1..3);
+            match random.u8(..5) {
+                0 => {
+                    let mut buf = vec![0; random.usize(1..20_000)];
+                    if let Some(count) = polled(reader.read(&mut buf), polls).await {
+                        received.extend_from_slice(&buf[..count.unwrap()]);
+                    }
+                }
+                1 => match polled(reader.read_line(), polls).await {
+                    Some(line) => received.extend(line.unwrap()),
+                    None => continue,
+                },
+                2 => match polled(reader.read_until_any(&["\n", "\0\n"]), polls).await {
+                    Some(Ok(line)) => received.extend(line),
+                    Some(Err(ReadError::Incomplete(end))) => received.extend(end.partial),
+                    Some(Err(error)) => panic!("{error}"),
+                    None => continue,
+                },
+                3 => {
+                    let mut buf = vec![0; random.usize(1..3000)];
+                    match polled(reader.read_exact(&mut buf), polls).await {
+                        Some(Ok(())) => received.extend(buf),
+                        Some(Err(ReadError::Incomplete(end))) => received.extend(end.partial),
+                        Some(Err(error)) => panic!("{error}"),
+                        None => continue,
+                    }
+                }
+                _ => {
+                    let mut lines = reader.lines();
+                    if let Some(Some(line)) = polled(lines.next(), polls).await {
+                        let line = line.unwrap();
+                        received.extend_from_slice(&line);
+                        // Its end is not in it: it is what was sent there.
+                        if received.len() < bytes.len() && bytes[received.len()] == b'\r' {
+                            received.push(b'\r');
+                        }
+                        if received.len() < bytes.len() {
+                            received.push(b'\n');
+                        }
+                    }
+                }
+            }
+        }
+        sending.await.unwrap();
+        assert_eq!(received.len(), bytes.len());
+        assert!(received == bytes);
+    });
+}
