@@ -526,6 +526,18 @@ fn reads_that_are_dropped_wherever_they_wait_lose_nothing() {
 }
 
 #[test]
+fn peeking_takes_nothing_dropped_or_not() {
+    tulipa::run(async {
+        let mut reader = StreamReader::new(Script::trickle(b"ab"));
+        assert!(polled(reader.peek(), 1).await.is_none());
+        assert_eq!(reader.peek().await.unwrap(), b"a");
+        assert_eq!(reader.peek().await.unwrap(), b"a");
+        assert_eq!(reader.read_line().await.unwrap(), b"ab");
+        assert_eq!(reader.peek().await.unwrap(), b"");
+    });
+}
+
+#[test]
 fn the_stream_is_given_back_with_what_was_read_ahead() {
     tulipa::run(async {
         let mut reader = StreamReader::new(&b"one\ntwo"[..]);

@@ -191,6 +191,42 @@ fn output_that_nobody_reads_blocks_neither_the_loop_nor_the_end() {
 }
 
 #[test]
+fn scenario_order() {
+    if is_scenario("scenario_order") {
+        play(async {
+            let mut out = stdout();
+            println!("first");
+            // Dropped at once: what a write has taken is written, and flushing goes on by itself.
+            assert!(polled(out.write_all(b"second\n"), 1).await.is_some());
+            drop(polled(out.flush(), 1).await);
+            drop(out);
+            stdout().flush().await.unwrap();
+            println!("third");
+            let mut long = stdout();
+            let writing = async {
+                for _ in 0..3000 {
+                    long.write_all(&[b'x'; 99]).await.unwrap();
+                    long.write_all(b"\n").await.unwrap();
+                }
+                long.close().await.unwrap();
+            };
+            writing.await;
+            println!("last");
+        });
+    }
+}
+
+#[test]
+fn output_is_in_order_with_that_of_std() {
+    let mut child = child("scenario_order");
+    let lines: Vec<_> = lines(&mut child).collect();
+    assert_eq!(lines[..3], ["first", "second", "third"]);
+    assert!(lines[3..3003].iter().all(|line| *line == "x".repeat(99)));
+    assert_eq!(lines[3003..], ["last"]);
+    assert!(ended_within(&mut child, Duration::from_secs(5)));
+}
+
+#[test]
 fn scenario_broken_pipe() {
     if is_scenario("scenario_broken_pipe") {
         play(async {
