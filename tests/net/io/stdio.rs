@@ -199,7 +199,6 @@ fn scenario_order() {
             // Dropped at once: what a write has taken is written, and flushing goes on by itself.
             assert!(polled(out.write_all(b"second\n"), 1).await.is_some());
             drop(polled(out.flush(), 1).await);
-            drop(out);
             stdout().flush().await.unwrap();
             println!("third");
             let mut long = stdout();
