@@ -526,6 +526,18 @@ fn reads_that_are_dropped_wherever_they_wait_lose_nothing() {
 }
 
 #[test]
+fn peeking_takes_nothing_dropped_or_not() {
+    tulipa::run(async {
+        let mut reader = StreamReader::new(Script::trickle(b"ab"));
+        assert!(polled(reader.peek(), 1).await.is_none());
+        assert_eq!(reader.peek().await.unwrap(), b"a");
+        assert_eq!(reader.peek().await.unwrap(), b"a");
+        assert_eq!(reader.read_line().await.unwrap(), b"ab");
+        assert_eq!(reader.peek().await.unwrap(), b"");
+    });
+}
+
+#[test]
 fn the_stream_is_given_back_with_what_was_read_ahead() {
     tulipa::run(async {
         let mut reader = StreamReader::new(&b"one\ntwo"[..]);
@@ -544,5 +556,80 @@ fn a_megabyte_byte_by_byte_through_every_way_of_reading() {
         let script = Script::new(line.chunks(7).map(|piece| Step::Bytes(piece.to_vec())));
         let mut reader = StreamReader::with_limit(2 << 20, script);
         assert_eq!(reader.read_line().await.unwrap().len(), (1 << 20) + 1);
+    });
+}
+
+/// TC20.
+#[test]
+fn cancelled_reads_lose_nothing() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    tulipa::run(async move {
+        let mut bytes = super::support::pattern(2_000_000);
+        bytes.iter_mut().step_by(61).for_each(|byte| *byte = b'\n');
+        let (mut near, far) = super::support::tcp_pair().await;
+        let sent = bytes.clone();
+        let mut pauses = fastrand::Rng::with_seed(seed + 1);
+        let sending = tulipa::spawn(async move {
+            let mut rest = &sent[..];
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(pauses.usize(1..=rest.len().min(5000)));
+                near.write_all(piece).await.unwrap();
+                rest = after;
+                if pauses.u8(..4) == 0 {
+                    super::support::turns(pauses.u32(..4)).await;
+                }
+            }
+        });
+        let mut reader = StreamReader::with_limit(1000, far);
+        let mut received = Vec::new();
+        while !reader.at_eof() {
+            let polls = random.usize(1..3);
+            match random.u8(..5) {
+                0 => {
+                    let mut buf = vec![0; random.usize(1..20_000)];
+                    if let Some(count) = polled(reader.read(&mut buf), polls).await {
+                        received.extend_from_slice(&buf[..count.unwrap()]);
+                    }
+                }
+                1 => match polled(reader.read_line(), polls).await {
+                    Some(line) => received.extend(line.unwrap()),
+                    None => continue,
+                },
+                2 => match polled(reader.read_until_any(&["\n", "\0\n"]), polls).await {
+                    Some(Ok(line)) => received.extend(line),
+                    Some(Err(ReadError::Incomplete(end))) => received.extend(end.partial),
+                    Some(Err(error)) => panic!("{error}"),
+                    None => continue,
+                },
+                3 => {
+                    let mut buf = vec![0; random.usize(1..3000)];
+                    match polled(reader.read_exact(&mut buf), polls).await {
+                        Some(Ok(())) => received.extend(buf),
+                        Some(Err(ReadError::Incomplete(end))) => received.extend(end.partial),
+                        Some(Err(error)) => panic!("{error}"),
+                        None => continue,
+                    }
+                }
+                _ => {
+                    let mut lines = reader.lines();
+                    if let Some(Some(line)) = polled(lines.next(), polls).await {
+                        let line = line.unwrap();
+                        received.extend_from_slice(&line);
+                        // Its end is not in it: it is what was sent there.
+                        if received.len() < bytes.len() && bytes[received.len()] == b'\r' {
+                            received.push(b'\r');
+                        }
+                        if received.len() < bytes.len() {
+                            received.push(b'\n');
+                        }
+                    }
+                }
+            }
+        }
+        sending.await.unwrap();
+        assert_eq!(received.len(), bytes.len());
+        assert!(received == bytes);
     });
 }

@@ -1,7 +1,7 @@
 //! `send_file`: what is sent, where the file's position is afterwards.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, Write};
 use std::ops::RangeBounds;
 
 use tulipa::io::{AsyncReadExt, DuplexStream, duplex, send_file};
@@ -209,7 +209,7 @@ fn files_that_cannot_be_mapped_are_read() {
         let reading = tulipa::spawn(received(far));
         let mut source = File::open("/proc/self/cmdline").unwrap();
         let expected = std::fs::read("/proc/self/cmdline").unwrap();
-        source.seek(SeekFrom::Start(0)).unwrap();
+        source.seek(io::SeekFrom::Start(0)).unwrap();
         let sent = send_file(&mut near, &source, ..).await.unwrap();
         drop(near);
         assert_eq!(sent, expected.len() as u64);

@@ -191,6 +191,41 @@ fn output_that_nobody_reads_blocks_neither_the_loop_nor_the_end() {
 }
 
 #[test]
+fn scenario_order() {
+    if is_scenario("scenario_order") {
+        play(async {
+            let mut out = stdout();
+            println!("first");
+            // Dropped at once: what a write has taken is written, and flushing goes on by itself.
+            assert!(polled(out.write_all(b"second\n"), 1).await.is_some());
+            drop(polled(out.flush(), 1).await);
+            stdout().flush().await.unwrap();
+            println!("third");
+            let mut long = stdout();
+            let writing = async {
+                for _ in 0..3000 {
+                    long.write_all(&[b'x'; 99]).await.unwrap();
+                    long.write_all(b"\n").await.unwrap();
+                }
+                long.close().await.unwrap();
+            };
+            writing.await;
+            println!("last");
+        });
+    }
+}
+
+#[test]
+fn output_is_in_order_with_that_of_std() {
+    let mut child = child("scenario_order");
+    let lines: Vec<_> = lines(&mut child).collect();
+    assert_eq!(lines[..3], ["first", "second", "third"]);
+    assert!(lines[3..3003].iter().all(|line| *line == "x".repeat(99)));
+    assert_eq!(lines[3003..], ["last"]);
+    assert!(ended_within(&mut child, Duration::from_secs(5)));
+}
+
+#[test]
 fn scenario_broken_pipe() {
     if is_scenario("scenario_broken_pipe") {
         play(async {
@@ -263,4 +298,62 @@ fn nobodys_files_become_non_blocking() {
     assert!(!is_nonblocking(&writer));
     assert!(ended_within(&mut child, Duration::from_secs(5)));
     assert!(!is_nonblocking(&shared));
+}
+
+#[test]
+fn scenario_signal() {
+    if is_scenario("scenario_signal") {
+        // As a tool does that wants to end with the pipe it writes to. Rust's runtime ignores the signal.
+        // SAFETY: no handler is installed, and no other thread uses the disposition.
+        #[allow(unsafe_code, reason = "a system call")]
+        unsafe {
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        }
+        play(async {
+            use super::support::tcp_pair;
+            use tulipa::io::{copy_bidirectional, send_file};
+
+            let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+            let (mut near, far) = tcp_pair().await;
+            drop(far);
+            let error = loop {
+                if let Err(error) = send_file(&mut near, &file, ..1_000_000).await {
+                    break error;
+                }
+            };
+            eprintln!("send_file: {error}");
+
+            let (mut a, mut near_a) = tcp_pair().await;
+            let (b, mut near_b) = tcp_pair().await;
+            let flooding =
+                tulipa::spawn(async move { while a.write_all(&[b'x'; 300_000]).await.is_ok() {} });
+            let closing = tulipa::spawn(async move {
+                tulipa::sleep(Duration::from_millis(20)).await;
+                drop(b);
+            });
+            let copied = copy_bidirectional(&mut near_a, &mut near_b).await;
+            eprintln!("copy_bidirectional: {}", copied.unwrap_err());
+            drop((near_a, near_b));
+            flooding.await.unwrap();
+            closing.await.unwrap();
+        });
+    }
+}
+
+/// TC10: sendfile(2) and splice(2) raise the signal, unlike send(2) as it is used here.
+#[test]
+fn a_program_that_dies_of_sigpipe_is_not_killed_by_a_socket() {
+    let mut child = child("scenario_signal");
+    assert!(ended_within(&mut child, Duration::from_secs(10)));
+    let mut errors = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut errors)
+        .unwrap();
+    assert!(
+        errors.contains("send_file: ") && errors.contains("copy_bidirectional: "),
+        "{errors}"
+    );
 }

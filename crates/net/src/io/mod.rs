@@ -2,32 +2,31 @@
 //! any stream.
 //!
 //! # Map
-//! - [`reader`]: [`StreamReader`], which reads up to separators, with a limit.
-//! - [`writer`]: [`StreamWriter`], which takes bytes at once and sends them in the background.
-//! - [`connection`]: [`open_connection`], both of them over TCP.
-//! - [`copy`](mod@copy): [`copy()`], [`copy_bidirectional`].
-//! - [`send_file`](mod@send_file): [`send_file()`], a file's bytes to a socket.
-//! - [`split`](mod@split): [`split()`], two halves of any stream; [`join`](mod@join): one stream of two
-//!   halves.
-//! - [`duplex`](mod@duplex): [`duplex()`], a pair of streams in memory.
-//! - [`stdio`]: standard input, output and error.
-//! - `scratch` (private): a buffer of the thread's; `wait_set` (private): tasks that wait;
-//!   `sigpipe` (private): may system calls be used that raise a signal?
+//! - `reader`: [`StreamReader`], which reads up to separators, with a limit.
+//! - `writer`: [`StreamWriter`], which takes bytes at once and sends them in the background.
+//! - `connection`: [`open_connection`], both of them over TCP.
+//! - `copy`: [`copy()`], [`copy_bidirectional`]. `send_file`: [`send_file()`], a file's bytes to a socket.
+//! - `split`: [`split()`], two halves of any stream. `join`: [`join()`], one stream of two.
+//! - `duplex`: [`duplex()`], a pair of streams in memory.
+//! - `stdio`: standard input, output and error.
+//! - `scratch`: a buffer of the thread's. `wait_set`: tasks that wait. `sigpipe`: may system calls be used
+//!   that raise a signal?
+//!
+//! The modules are private: functions have their names.
 
-pub mod connection;
-pub mod copy;
-pub mod duplex;
-pub mod join;
-pub mod reader;
-pub mod send_file;
-pub mod split;
-pub mod stdio;
-pub mod writer;
-
+mod connection;
+mod copy;
+mod duplex;
+mod join;
+mod reader;
 mod scratch;
+mod send_file;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod sigpipe;
+mod split;
+mod stdio;
 mod wait_set;
+mod writer;
 
 pub use futures_lite::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite,

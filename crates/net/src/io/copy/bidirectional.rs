@@ -1,6 +1,5 @@
 //! Both directions at once.
 
-use std::any::Any;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -70,7 +69,7 @@ where
 
 /// The stream as a socket of ours, if it is one.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn as_socket(stream: &dyn Any) -> Option<&crate::tcp::TcpStream> {
+fn as_socket(stream: &dyn std::any::Any) -> Option<&crate::tcp::TcpStream> {
     stream.downcast_ref()
 }
 
