@@ -820,7 +820,7 @@ fn serving_dropped_at_each_await_leaves_the_server_as_it_is() {
 fn the_end_of_the_loop_lets_handlers_clean_up() {
     let cleaned = Rc::new(Cell::new(false));
     let flag = Rc::clone(&cleaned);
-    let ((), heard) = listening(async move {
+    let (client, heard) = listening(async move {
         let server = bound()
             .await
             .start(async move |connection: Connection| {
@@ -832,8 +832,9 @@ fn the_end_of_the_loop_lets_handlers_clean_up() {
                 .await;
             })
             .unwrap();
-        std::mem::forget(served_client(addr_of(&server)).await);
+        served_client(addr_of(&server)).await // Stays beyond the end of the loop.
     });
+    drop(client);
     assert!(cleaned.get());
     assert!(heard.is_empty(), "{heard:?}");
 }
