@@ -119,22 +119,6 @@ fn a_name_with_a_silent_address_uses_the_live_one_after_a_stagger() {
     });
 }
 
-// TC11, in real time
-#[test]
-fn a_silent_address_costs_less_than_half_a_second() {
-    let silent = FullListener::new();
-    tulipa::run(async {
-        let (_listener, live) = listener().await;
-        let before = std::time::Instant::now();
-        let resolver = always(vec![silent.addr(), live]);
-        let stream = with_resolver(resolver, TcpStream::connect("a.test:1")).await;
-        assert_eq!(stream.unwrap().peer_addr().unwrap(), live);
-        let elapsed = before.elapsed();
-        assert!(elapsed >= Duration::from_millis(250), "{elapsed:?}");
-        assert!(elapsed < Duration::from_millis(500), "{elapsed:?}");
-    });
-}
-
 #[cfg(target_os = "linux")]
 fn is_open(inode: &str) -> bool {
     std::fs::read_dir("/proc/self/fd").unwrap().any(|entry| {
@@ -336,12 +320,12 @@ fn a_list_is_tried_in_its_order_one_after_the_other() {
 #[test]
 fn a_silent_address_is_held_to_the_timeout() {
     let silent = FullListener::new();
-    tulipa::run(async {
-        let before = std::time::Instant::now();
+    paused(async {
+        let before = Instant::now();
         let limit = Duration::from_millis(100);
         let result = tulipa::timeout(limit, TcpStream::connect(silent.addr())).await;
         assert!(result.is_err());
-        assert!(before.elapsed() < Duration::from_secs(1));
+        assert_eq!(before.elapsed(), limit);
     });
 }
 

@@ -257,14 +257,14 @@ fn ends_come_from_elsewhere_and_go_back() {
         // Blocking, as others expect it.
         let mut receiver = File::from(receiver.into_blocking_fd().unwrap());
         let mut sender = File::from(sender.into_blocking_fd().unwrap());
-        let writer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(5));
-            sender.write_all(b"cd").unwrap();
-        });
+        for file in [&receiver, &sender] {
+            let flags = rustix::fs::fcntl_getfl(file).unwrap();
+            assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+        }
+        sender.write_all(b"cd").unwrap();
         let mut buf = [0; 3];
         receiver.read_exact(&mut buf).unwrap();
         assert_eq!(&buf, b"bcd");
-        writer.join().unwrap();
         let (sender, receiver) = pipe().unwrap();
         let _: (OwnedFd, OwnedFd) = (sender.into_fd().unwrap(), receiver.into_fd().unwrap());
     });

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tulipa::net::{Connection, Listener, Server, ServerBuilder, TcpListener, TcpStream, serve};
-use tulipa::runtime::{ExceptionKind, Runner};
+use tulipa::runtime::{Builder, ExceptionKind, Runner};
 use tulipa::sync::Event;
 use tulipa::time::Instant;
 use tulipa::{catch_cancel, finally, sleep, spawn, timeout, yield_now};
@@ -19,9 +19,21 @@ type Heard = Rc<RefCell<Vec<(ExceptionKind, String)>>>;
 
 /// Runs a future, and returns what the exception handler heard.
 fn listening<F: Future>(future: F) -> (F::Output, Vec<(ExceptionKind, String)>) {
+    listening_on(Runner::builder(), future)
+}
+
+/// The same, where time passes only while nothing else happens.
+fn listening_paused<F: Future>(future: F) -> (F::Output, Vec<(ExceptionKind, String)>) {
+    listening_on(Runner::builder().start_paused(true), future)
+}
+
+fn listening_on<F: Future>(
+    builder: Builder,
+    future: F,
+) -> (F::Output, Vec<(ExceptionKind, String)>) {
     let heard = Heard::default();
     let list = Rc::clone(&heard);
-    let runner = Runner::builder()
+    let runner = builder
         .exception_handler(move |context| {
             list.borrow_mut().push((context.kind, context.to_string()));
         })
@@ -469,7 +481,7 @@ fn clients_are_closed_with_clean_up_and_aborted_without() {
 // SV01
 #[test]
 fn a_drain_lets_finish_cancels_the_late_and_names_the_hung() {
-    let ((), heard) = listening(async {
+    let ((), heard) = listening_paused(async {
         let log = Rc::new(RefCell::new(Vec::new()));
         let list = Rc::clone(&log);
         let handler = async move |mut connection: Connection| {
@@ -525,8 +537,7 @@ fn a_drain_lets_finish_cancels_the_late_and_names_the_hung() {
         assert_eq!(*report.hung[0].peer(), hung);
         assert!(!report.is_graceful());
         assert!(report.to_string().contains(&hung.to_string()), "{report}");
-        assert!(took >= Duration::from_millis(350), "{took:?}");
-        assert!(took < Duration::from_secs(3), "{took:?}");
+        assert_eq!(took, Duration::from_millis(350), "the drain, and the grace");
         assert_eq!(log.take(), ["cleaned up"; 29]);
         for stream in &mut streams[..70] {
             let mut buf = [0; 4];
@@ -610,7 +621,7 @@ fn a_dropped_drain_leaves_what_was_done_and_another_takes_it_up() {
 // §13, TRAP: serve_forever cancelled with a live client must not hang.
 #[test]
 fn a_cancelled_serve_does_not_wait_for_a_client_that_stays() {
-    let ((), heard) = listening(async {
+    let ((), heard) = listening_paused(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = spawn(serve(listener, echo));
@@ -622,7 +633,7 @@ fn a_cancelled_serve_does_not_wait_for_a_client_that_stays() {
             .expect("it does not hang")
             .unwrap_err();
         assert!(error.is_cancelled(), "the request goes on outwards");
-        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_refused(addr).await;
         assert_closed(&mut stream).await;
     });
@@ -757,16 +768,17 @@ async fn until_refused(addr: SocketAddr) {
 
 #[test]
 fn a_cancel_ends_the_drain_of_serve_until() {
-    tulipa::run(async {
+    let ((), heard) = listening_paused(async {
         let server = bound().await.start(echo).unwrap();
         let mut stream = served_client(addr_of(&server)).await;
         let serving = async { server.serve_until(async {}).await };
         let begun = Instant::now();
         assert!(timeout(Duration::from_millis(20), serving).await.is_err());
-        assert!(begun.elapsed() < Duration::from_secs(3), "not 30 s");
+        assert_eq!(begun.elapsed(), Duration::from_millis(20), "not 30 s");
         assert_closed(&mut stream).await;
         assert_eq!(server.connection_count(), 0);
     });
+    assert!(heard.is_empty(), "{heard:?}");
 }
 
 // CN02
@@ -1129,7 +1141,10 @@ mod ends {
         let runner = Runner::builder().handle_sigterm(true).build().unwrap();
         runner.run_and_close(async move {
             let counter = Rc::clone(&count);
-            let builder = bound().await.drain_when_cancelled(Duration::from_secs(3));
+            // It ends long before, or the test hangs.
+            let builder = bound()
+                .await
+                .drain_when_cancelled(Duration::from_secs(3600));
             let server = builder
                 .start(async move |mut connection: Connection| -> io::Result<()> {
                     let mut request = [0; 4];
@@ -1192,14 +1207,9 @@ mod ends {
             }
             answered.get()
         });
-        let begun = std::time::Instant::now();
         let mut text = String::new();
         output.read_to_string(&mut text).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(143), "{text}");
-        assert!(
-            begun.elapsed() < Duration::from_secs(4),
-            "drain and a second"
-        );
         let expected = format!("accepted {answered} served {answered}");
         assert!(
             answered > 20 && text.contains(&expected),
