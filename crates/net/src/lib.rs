@@ -10,6 +10,7 @@
 //! - `activation` (private): sockets from a service manager.
 //! - [`server`]: [`serve`], [`Server`] and what it accepts from.
 //! - [`io`]: streams of bytes, whatever they come from.
+//! - `halves` (private): what the streams of TCP and Unix sockets have in common outside.
 //! - `io_source` (private): a socket that tries first, and waits in the loop's driver when it must.
 //! - `socket_cell` (private): the one difference between Unix and Windows that sockets see.
 
@@ -32,6 +33,7 @@ pub mod unix;
 
 #[cfg(unix)]
 mod activation;
+mod halves;
 mod io_source;
 mod socket_cell;
 

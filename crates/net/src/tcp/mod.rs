@@ -4,7 +4,6 @@ pub(crate) mod accept_error;
 pub(crate) mod address_error;
 mod connect_error;
 mod connector;
-mod io_impls;
 mod keep_alive;
 mod listener;
 mod options;

@@ -9,7 +9,6 @@ mod address;
 mod credentials;
 mod datagram;
 mod descriptors;
-mod io_impls;
 mod listener;
 mod socket_file;
 mod split;
