@@ -731,6 +731,53 @@ fn an_error_in_a_batch_loses_nothing() {
 }
 
 // CN02
+/// A batch that comes back short says that the socket is empty, so that nobody asks it again: what comes later is
+/// heard of all the same, and so is an error that ends a batch early.
+#[cfg(unix)]
+#[test]
+fn a_short_batch_loses_neither_wakes_nor_errors() {
+    tulipa::run(async {
+        let (a, b) = pair().await;
+        let here = a.local_addr().unwrap();
+        let mut batch = Batch::new(8, 64);
+        for round in 0..1_000_u32 {
+            for part in 0..=round % 3 {
+                a.send(&[round as u8, part as u8]).await.unwrap();
+            }
+            let wanted = round as usize % 3 + 1;
+            let mut count = 0;
+            while count < wanted {
+                count += b.recv_many(&mut batch).await.unwrap();
+            }
+            assert_eq!(count, wanted, "round {round}");
+        }
+
+        // Two datagrams and an error are there, in whatever order the system tells them.
+        a.send(b"one").await.unwrap();
+        a.send(b"two").await.unwrap();
+        drop(a);
+        b.send(b"nobody is there").await.unwrap();
+        let (mut texts_seen, mut errors) = (Vec::new(), 0);
+        while texts_seen.len() < 2 || errors < 1 {
+            match b.recv_many(&mut batch).await {
+                Ok(_) => texts_seen.extend(texts(&batch)),
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => errors += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!((texts_seen, errors), (vec!["one".into(), "two".into()], 1));
+
+        // And the socket goes on.
+        let again = UdpSocket::bind(here).await.unwrap();
+        again
+            .send_to(b"three", b.local_addr().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(b.recv_many(&mut batch).await.unwrap(), 1);
+        assert_eq!(texts(&batch), ["three"]);
+    });
+}
+
 #[test]
 fn a_send_that_was_dropped_leaves_the_rest_in_the_batch() {
     tulipa::run(async {

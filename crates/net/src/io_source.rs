@@ -119,12 +119,18 @@ impl<S: Socket> IoSource<S> {
             && count > 0
             && count < capacity
         {
-            match self.registration.get() {
-                Some(registration) => registration.clear_drained(),
-                None => self.is_drained.set(true),
-            }
+            self.note_drained();
         }
         result
+    }
+
+    /// Takes note that the last read has taken all there was, as the system says.
+    #[inline]
+    pub(crate) fn note_drained(&self) {
+        match self.registration.get() {
+            Some(registration) => registration.clear_drained(),
+            None => self.is_drained.set(true),
+        }
     }
 
     /// Performs `operation`, which others may be waiting for in the same direction.

@@ -48,6 +48,13 @@ pub(super) struct Entry {
     pub(super) is_truncated: bool,
 }
 
+/// What one system call, or a few, have put into a batch.
+pub(super) struct Received {
+    pub(super) datagrams: usize,
+    /// Whether the socket had no more: a wait need not ask it first.
+    pub(super) is_all: bool,
+}
+
 /// A datagram of a [`Batch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::udp::batch::{Batch, Entry};
+use crate::udp::batch::{Batch, Entry, Received};
 
 /// Nothing is kept from one call to the next.
 pub(super) type Scratch = ();
@@ -38,7 +38,7 @@ pub(super) fn recv(
     socket: &mio::net::UdpSocket,
     batch: &mut Batch,
     _: &Offload,
-) -> io::Result<usize> {
+) -> io::Result<Received> {
     batch.clear();
     let size = batch.slot_size;
     let slots = batch.slots.min(64);
@@ -63,7 +63,10 @@ pub(super) fn recv(
         });
     }
     batch.used = slots * (size + 1);
-    Ok(batch.entries.len())
+    Ok(Received {
+        datagrams: batch.entries.len(),
+        is_all: false, // mio's Windows sockets must be read until they would block in any case.
+    })
 }
 
 /// Sends from the front of `batch`, until the socket takes no more; at least one datagram.

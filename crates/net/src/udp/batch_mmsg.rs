@@ -17,7 +17,7 @@ use nix::sys::socket::{
     recvmmsg, sendmmsg,
 };
 
-use crate::udp::batch::{Batch, Entry};
+use crate::udp::batch::{Batch, Entry, Received};
 
 /// Messages of one call. More save little; the arrays for them lie on the stack.
 const MESSAGES: usize = 64;
@@ -87,7 +87,7 @@ pub(super) fn recv(
     socket: &mio::net::UdpSocket,
     batch: &mut Batch,
     offload: &Offload,
-) -> io::Result<usize> {
+) -> io::Result<Received> {
     batch.clear();
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if offload.is_gro() {
@@ -136,7 +136,7 @@ impl Slots<'_> {
         &mut self,
         headers: &mut MultiHeaders<S>,
         address: impl Fn(S) -> SocketAddr,
-    ) -> io::Result<usize> {
+    ) -> io::Result<Received> {
         let mut slots = self.bytes.chunks_exact_mut(self.size);
         let mut buffers: [[IoSliceMut<'_>; 1]; MESSAGES] =
             std::array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
@@ -147,7 +147,9 @@ impl Slots<'_> {
             MsgFlags::empty(),
             None,
         )?;
+        let mut count = 0;
         for (index, message) in messages.enumerate() {
+            count = index + 1;
             let start = index * self.size;
             let addr = message.address.map(&address);
             let is_truncated = message.flags.contains(MsgFlags::MSG_TRUNC);
@@ -168,7 +170,12 @@ impl Slots<'_> {
                 }
             }
         }
-        Ok(self.entries.len())
+        // The call ends early when the socket has no more, or an error to tell next time: of that
+        // there is an event.
+        Ok(Received {
+            datagrams: self.entries.len(),
+            is_all: count < self.count,
+        })
     }
 }
 
@@ -178,7 +185,7 @@ fn recv_joined(
     socket: &mio::net::UdpSocket,
     batch: &mut Batch,
     offload: &Offload,
-) -> io::Result<usize> {
+) -> io::Result<Received> {
     let count = batch.slots.min(GRO_MESSAGES);
     batch.reserve_bytes(count * GRO_SLOT);
     batch.used = count * GRO_SLOT;

@@ -11,7 +11,7 @@ use tulipa_reactor::Direction;
 use crate::addr::{ToSocketAddrs, resolve};
 use crate::io_source::IoSource;
 use crate::tcp::address_error::at_address;
-use crate::udp::batch::Batch;
+use crate::udp::batch::{Batch, Received};
 use crate::udp::batch_io::{self, Offload};
 
 /// A UDP socket.
@@ -315,11 +315,20 @@ impl UdpSocket {
     /// recvmmsg(2), Linux.
     #[doc(alias = "recvmmsg")]
     pub async fn recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
-        self.source
+        let received = self
+            .source
             .shared_io(Direction::Read, |it| {
                 batch_io::recv(it, batch, &self.offload)
             })
-            .await
+            .await?;
+        Ok(self.take_note(received))
+    }
+
+    fn take_note(&self, received: Received) -> usize {
+        if received.is_all {
+            self.source.note_drained();
+        }
+        received.datagrams
     }
 
     /// Sends all datagrams of `batch`, each to its address, in order, and returns how many. It waits
@@ -365,9 +374,10 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock` when nothing is there, and as [`recv_many`](UdpSocket::recv_many).
     pub fn try_recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
-        self.source.try_io(Direction::Read, |it| {
+        let received = self.source.try_io(Direction::Read, |it| {
             batch_io::recv(it, batch, &self.offload)
-        })
+        })?;
+        Ok(self.take_note(received))
     }
 
     /// Sends what the socket takes from `batch`, without waiting, and returns how many datagrams. They
