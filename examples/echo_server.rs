@@ -5,6 +5,7 @@
 //! cargo run --release --example echo_server 127.0.0.1:0  # on a port that the system chooses
 //! ```
 //!
+//! A second argument sets the size of a connection's buffer, in bytes: with many silent connections, small is better.
 //! Its first line names the address. Try it with `cargo run --example echo_client 127.0.0.1:8888`, with
 //! `nc`, or with a browser. Ctrl-C ends it.
 
@@ -24,7 +25,15 @@ async fn main() -> ExitCode {
     let addr = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "127.0.0.1:8888".to_owned());
-    match serve(&addr).await {
+    let buffer_bytes = match std::env::args().nth(2).map(|bytes| bytes.parse()) {
+        None => 16 * 1024,
+        Some(Ok(bytes @ 1..)) => bytes,
+        Some(_) => {
+            eprintln!("usage: echo_server [ADDRESS [BUFFER_BYTES]]");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(&addr, buffer_bytes).await {
         Ok(served) => {
             println!("served {served} connections");
             ExitCode::SUCCESS
@@ -36,7 +45,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(addr: &str) -> io::Result<u64> {
+async fn serve(addr: &str, buffer_bytes: usize) -> io::Result<u64> {
     let interrupted = CtrlC::listen()?;
     let listener = TcpListener::bind(addr).await?;
     println!("listening on {}", listener.local_addr()?);
@@ -51,7 +60,7 @@ async fn serve(addr: &str) -> io::Result<u64> {
             count.set(count.get() + 1);
             drop(tulipa::spawn(async move {
                 // A client that goes away in the middle ends its own task only.
-                let _ = echo(stream).await;
+                let _ = echo(stream, buffer_bytes).await;
             }));
         }
     });
@@ -68,8 +77,8 @@ async fn serve(addr: &str) -> io::Result<u64> {
     }
 }
 
-async fn echo(mut stream: TcpStream) -> io::Result<()> {
-    let mut buf = vec![0; 16 * 1024];
+async fn echo(mut stream: TcpStream, buffer_bytes: usize) -> io::Result<()> {
+    let mut buf = vec![0; buffer_bytes];
     loop {
         match stream.read(&mut buf).await? {
             0 => return Ok(()),

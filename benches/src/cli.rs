@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cases::{self, Scale};
+use crate::net::server;
+use crate::net::service::Service;
 use crate::rounds::{self, Plan};
-use crate::tcp::server;
 use crate::{child, instructions, runtimes, syscalls};
 
 const HELP: &str = "\
@@ -55,10 +56,10 @@ enum Mode {
         runtime: String,
         count: u64,
     },
-    /// An echo server, for a load generator.
+    /// A server, for a load generator.
     Serve {
         runtime: String,
-        buffer_bytes: usize,
+        service: Service,
     },
 }
 
@@ -114,7 +115,7 @@ impl Mode {
                     let runtime = value()?;
                     return Ok(Mode::Serve {
                         runtime,
-                        buffer_bytes: number(&value()?)?,
+                        service: Service::parse(&value()?, &value()?)?,
                     });
                 }
                 _ => return Err(format!("unknown argument {arg}")),
@@ -147,11 +148,8 @@ impl Mode {
             } => {
                 return child::perform(&operation, &runtime, count);
             }
-            Mode::Serve {
-                runtime,
-                buffer_bytes,
-            } => {
-                if let Err(error) = server::run(&runtime, buffer_bytes) {
+            Mode::Serve { runtime, service } => {
+                if let Err(error) = server::run(&runtime, service) {
                     eprintln!("{error}");
                     return ExitCode::FAILURE;
                 }

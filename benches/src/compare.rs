@@ -10,8 +10,8 @@
 //!   binary again for each runtime (`child`), so that no runtime inherits another one's heap,
 //!   thread-locals, rings or branch history, and hands the figures to `report`.
 //! - A *child* runs one of the `cases` on one of the `runtimes` and prints one line of JSON.
-//! - TCP cases take two processes: the child is the load generator (`tcp::load`), and starts the
-//!   binary once more as the server under test (`tcp::server`).
+//! - Cases of the network take two processes: the child is the load generator (in `net`), and starts
+//!   the binary once more as the server under test (`net::server`).
 //! - `instructions` and `syscalls` count what repeats: instructions under callgrind, system calls
 //!   under strace.
 
@@ -28,6 +28,8 @@ mod instructions;
 #[cfg(target_os = "linux")]
 mod measure;
 #[cfg(target_os = "linux")]
+mod net;
+#[cfg(target_os = "linux")]
 mod primitives;
 #[cfg(target_os = "linux")]
 mod report;
@@ -39,8 +41,6 @@ mod runtimes;
 mod stats;
 #[cfg(target_os = "linux")]
 mod syscalls;
-#[cfg(target_os = "linux")]
-mod tcp;
 #[cfg(target_os = "linux")]
 mod versions;
 

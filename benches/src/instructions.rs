@@ -15,11 +15,11 @@ use crate::cases::operation::Operation;
 use crate::cases::tcp::EchoLoad;
 use crate::cases::{self, OperationVisitor};
 use crate::child;
+use crate::net::server::Server;
+use crate::net::tcp_echo::Echo;
 use crate::report::short;
 use crate::rounds::{Plan, present};
 use crate::runtimes;
-use crate::tcp::load::Echo;
-use crate::tcp::server::Server;
 
 /// Counts all operations and the echo servers, and prints the table.
 pub(crate) fn count(plan: &Plan) -> ExitCode {
@@ -141,7 +141,7 @@ fn echo_instructions(runtime: &str, load: EchoLoad, waves: (u64, u64)) -> io::Re
 /// Runs a server under callgrind for so many waves of messages; what its whole life took.
 fn serve(runtime: &str, load: EchoLoad, waves: u64) -> io::Result<f64> {
     let log = Log::new();
-    let server = Server::start_under(&callgrind(&log.path), runtime, load.buffer_bytes)?;
+    let server = Server::start_under(&callgrind(&log.path), runtime, load.service())?;
     let mut echo = Echo::connect(server.address(), load.connections, load.message_bytes)?;
     echo.waves(waves)?;
     // The server goes first: how it takes the end of its connections is not the question.

@@ -1,4 +1,4 @@
-//! System calls per message of the echo servers, counted by strace.
+//! System calls per message and per connection of the echo servers, counted by strace.
 //!
 //! Each count is the difference of two runs, so that start and connections cancel out. Messages
 //! come in waves, one on each connection, when the server has gone to sleep. As strace slows the
@@ -13,11 +13,13 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::cases::tcp::EchoLoad;
+use crate::cases::tcp::{self, EchoLoad};
+use crate::net::churn;
+use crate::net::server::Server;
+use crate::net::service::Service;
+use crate::net::tcp_echo::Echo;
 use crate::report::short;
 use crate::rounds::{Plan, present};
-use crate::tcp::load::Echo;
-use crate::tcp::server::Server;
 
 /// Counts for all contenders, and prints the table.
 pub(crate) fn count(plan: &Plan) -> ExitCode {
@@ -43,8 +45,21 @@ pub(crate) fn count(plan: &Plan) -> ExitCode {
             }
         }
     }
+    println!("\nThe same for each connection that comes, sends one message and goes.\n");
+    println!("| contender | all | of these failed | which |");
+    println!("|---|---:|---:|---|");
+    for runtime in &contenders {
+        eprintln!("churn, {runtime}");
+        match per_connection(runtime, CHURN_COUNTS) {
+            Ok(calls) => println!("| {runtime} | {} |", describe(&calls)),
+            Err(error) => println!("| {runtime} | skipped | | {error} |"),
+        }
+    }
     ExitCode::SUCCESS
 }
+
+/// The two numbers of connections whose difference is asked about.
+const CHURN_COUNTS: (u64, u64) = (200, 1_200);
 
 /// Connections, and the two numbers of waves whose difference is asked about.
 const LOADS: [(usize, (u64, u64)); 3] = [(1, (10, 110)), (50, (10, 110)), (1_000, (2, 12))];
@@ -81,24 +96,59 @@ fn describe(calls: &BTreeMap<String, Calls>) -> String {
 /// Calls per message that round to nothing.
 const RARE: f64 = 0.005;
 
+/// The calls of each message.
 fn per_message(
     runtime: &str,
     load: EchoLoad,
     waves: (u64, u64),
 ) -> io::Result<BTreeMap<String, Calls>> {
-    let fewer = serve(runtime, load, waves.0)?;
-    let mut calls = serve(runtime, load, waves.1)?;
-    let messages = ((waves.1 - waves.0) * load.connections as u64) as f64;
-    for (name, more) in &mut calls {
-        let fewer = fewer.get(name).copied().unwrap_or_default();
-        more.made = (more.made - fewer.made) / messages;
-        more.failed = (more.failed - fewer.failed) / messages;
-    }
-    Ok(calls)
+    let messages = |waves| waves * load.connections as u64;
+    let run = |waves| {
+        serve(runtime, load.service(), |server| {
+            let address = server.address();
+            let mut echo = Echo::connect(address, load.connections, load.message_bytes)?;
+            echo.waves(waves)?;
+            Ok(echo)
+        })
+    };
+    let (fewer, more) = (run(waves.0)?, run(waves.1)?);
+    Ok(difference(
+        &fewer,
+        more,
+        messages(waves.1) - messages(waves.0),
+    ))
 }
 
-/// Runs a server under strace for so many waves of messages; all the calls of its whole life.
-fn serve(runtime: &str, load: EchoLoad, waves: u64) -> io::Result<BTreeMap<String, Calls>> {
+/// The calls of each connection that comes, sends a message and goes.
+fn per_connection(runtime: &str, counts: (u64, u64)) -> io::Result<BTreeMap<String, Calls>> {
+    let run = |count| {
+        serve(runtime, tcp::CHURN, |server| {
+            churn::churn(server.address(), tcp::AT_ONCE, count, server.cpu_clock()?)
+        })
+    };
+    let (fewer, more) = (run(counts.0)?, run(counts.1)?);
+    Ok(difference(&fewer, more, counts.1 - counts.0))
+}
+
+fn difference(
+    fewer: &BTreeMap<String, Calls>,
+    mut more: BTreeMap<String, Calls>,
+    count: u64,
+) -> BTreeMap<String, Calls> {
+    for (name, more) in &mut more {
+        let fewer = fewer.get(name).copied().unwrap_or_default();
+        more.made = (more.made - fewer.made) / count as f64;
+        more.failed = (more.failed - fewer.failed) / count as f64;
+    }
+    more
+}
+
+/// Runs a server under strace for as long as `load` takes; all the calls of its whole life.
+fn serve<L>(
+    runtime: &str,
+    service: Service,
+    load: impl FnOnce(&Server) -> io::Result<L>,
+) -> io::Result<BTreeMap<String, Calls>> {
     let name = format!("tulipa-benches-strace-{}.txt", std::process::id());
     let path = env::temp_dir().join(name);
     let strace = ["strace", "-f", "-c", "-o"].map(OsString::from);
@@ -107,11 +157,11 @@ fn serve(runtime: &str, load: EchoLoad, waves: u64) -> io::Result<BTreeMap<Strin
         .chain([path.clone().into_os_string()])
         .collect();
 
-    let server = Server::start_under(&line, runtime, load.buffer_bytes)?;
-    let mut echo = Echo::connect(server.address(), load.connections, load.message_bytes)?;
-    echo.waves(waves)?;
+    let server = Server::start_under(&line, runtime, service)?;
+    let load = load(&server)?;
     // The server goes first: how it takes the end of its connections is not the question.
     server.stop()?;
+    drop(load);
     let calls = read_summary(&path);
     let _ = fs::remove_file(&path); // It lies in the directory for such files anyway.
     calls

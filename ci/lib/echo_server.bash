@@ -11,6 +11,7 @@ server_pid=
 server_addr=
 server_port=
 server_program=target/release/examples/echo_server
+server_arguments=(127.0.0.1:0)
 scratch=$(mktemp -d)
 
 clean_up() {
@@ -26,7 +27,7 @@ start_server() {
   local reactor=$1 tries line=
   shift
   : >"$scratch/server.out"
-  TULIPA_REACTOR=$reactor "$@" "$server_program" 127.0.0.1:0 >"$scratch/server.out" \
+  TULIPA_REACTOR=$reactor "$@" "$server_program" "${server_arguments[@]}" >"$scratch/server.out" \
     2>"$scratch/server.err" </dev/null &
   server_pid=$!
   # Its first line names the address.

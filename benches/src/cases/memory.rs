@@ -1,24 +1,43 @@
-//! What a task costs in memory while it waits.
+//! What a task costs in memory while it waits, and a connection.
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
 
 use super::{Case, Entrants, Figure, Measured, Scale, on};
+use crate::measure::pinning::{self, Place};
 use crate::measure::{allocations, memory};
+use crate::net::server::Server;
+use crate::net::service::Service;
+use crate::net::tcp_echo::Echo;
 use crate::runtimes::{Runtime, Visitor};
 
-pub(super) const CASES: &[Case] = &[Case {
-    name: "memory/idle task",
-    figures: &[
-        Figure::lower("requested", "bytes/task"),
-        Figure::lower("resident", "bytes/task"),
-    ],
-    entrants: Entrants::Runtimes,
-    full_only: false,
-    measure: idle_tasks,
-}];
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "memory/idle task",
+        figures: &[
+            Figure::lower("requested", "bytes/task"),
+            Figure::lower("resident", "bytes/task"),
+        ],
+        entrants: Entrants::Runtimes,
+        full_only: false,
+        measure: idle_tasks,
+    },
+    Case {
+        name: "memory/idle connection",
+        figures: &[
+            Figure::lower("resident", "bytes/connection"),
+            Figure::lower("CPU", "ms in 2 s"),
+        ],
+        entrants: Entrants::RuntimesAndRaw,
+        full_only: false,
+        measure: idle_connections,
+    },
+];
 
 /// Starts a million tasks that nobody joins and that wait for ever, and reports how much memory
 /// each took: what was requested from the allocator, and by how much the resident set grew. Both
@@ -97,4 +116,34 @@ impl Future for Idle {
         POLLED.set(POLLED.get() + 1);
         Poll::Pending
     }
+}
+
+/// Opens 19,000 connections to an echo server, as many as the usual limit of descriptors allows,
+/// exchanges a message through each, and reports by how much the server's resident set grew for
+/// each, without the buffer that the server's code has for it (64 bytes); and the CPU time that the server takes
+/// while all are silent.
+fn idle_connections(runtime: &str, scale: Scale) -> Measured {
+    measure_connections(runtime, scale.pick(19_000, 2_000)).map_err(|error| error.to_string())
+}
+
+fn measure_connections(runtime: &str, count: usize) -> io::Result<Vec<f64>> {
+    let buffer_bytes = 64;
+    let server = Server::start(runtime, Service::Echo { buffer_bytes })?;
+    pinning::pin_to(Place::Peer);
+    let clock = server.cpu_clock()?;
+    let first = Echo::connect(server.address(), AT_ONCE, buffer_bytes)?;
+    let before = server.resident_bytes()?;
+    let more = count - AT_ONCE;
+    let rest = Echo::connect(server.address(), more, buffer_bytes)?;
+    let grown = server.resident_bytes()?.saturating_sub(before);
+    thread::sleep(Duration::from_millis(100));
+    let cpu_before = clock.read()?;
+    thread::sleep(Duration::from_secs(2));
+    let cpu = clock.read()? - cpu_before;
+    server.stop()?;
+    drop((first, rest));
+    Ok(vec![
+        grown as f64 / more as f64 - buffer_bytes as f64,
+        cpu.as_secs_f64() * 1e3,
+    ])
 }

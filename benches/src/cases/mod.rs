@@ -7,11 +7,14 @@ mod crossing;
 mod groups;
 mod memory;
 pub(crate) mod operation;
+mod proxy;
 mod remote;
 mod sync;
 mod tasks;
 pub(crate) mod tcp;
+mod threads;
 mod timers;
+mod udp;
 
 use crate::runtimes::{RAW, Runtime, Visitor, is_ours};
 use operation::{Operation, Timed};
@@ -135,6 +138,9 @@ pub(crate) const ALL: &[&[Case]] = &[
     remote::CASES,
     crossing::CASES,
     tcp::CASES,
+    udp::CASES,
+    proxy::CASES,
+    threads::CASES,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {

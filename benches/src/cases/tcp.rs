@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::{Case, Entrants, Figure, Measured, Scale};
 use crate::measure::pinning::{self, Place};
-use crate::tcp::load::{self, Echo};
-use crate::tcp::server::Server;
+use crate::net::churn;
+use crate::net::server::Server;
+use crate::net::service::Service;
+use crate::net::tcp_echo::Echo;
 
 /// An echo load.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,12 @@ impl EchoLoad {
         }
     }
 
+    pub(crate) fn service(&self) -> Service {
+        Service::Echo {
+            buffer_bytes: self.buffer_bytes,
+        }
+    }
+
     const fn large(connections: usize) -> Self {
         Self {
             connections,
@@ -36,11 +44,12 @@ impl EchoLoad {
     }
 }
 
-const SMALL_BUFFER_BYTES: usize = 1024;
+pub(crate) const SMALL_BUFFER_BYTES: usize = 1024;
 
 const FIGURES: &[Figure] = &[
     Figure::lower("server CPU", "µs/message"),
     Figure::higher("rate", "messages/s"),
+    Figure::lower("p99", "µs"),
 ];
 
 pub(super) const CASES: &[Case] = &[
@@ -87,7 +96,7 @@ pub(super) const CASES: &[Case] = &[
         ],
         entrants: Entrants::RuntimesAndRaw,
         full_only: false,
-        measure: churn,
+        measure: measure_connections,
     },
 ];
 
@@ -96,7 +105,7 @@ fn echo(runtime: &str, load: EchoLoad, scale: Scale) -> Measured {
 }
 
 fn measure_echo(runtime: &str, load: EchoLoad, scale: Scale) -> io::Result<Vec<f64>> {
-    let server = Server::start(runtime, load.buffer_bytes)?;
+    let server = Server::start(runtime, load.service())?;
     pinning::pin_to(Place::Peer);
     let clock = server.cpu_clock()?;
     let mut echo = Echo::connect(server.address(), load.connections, load.message_bytes)?;
@@ -110,22 +119,25 @@ fn measure_echo(runtime: &str, load: EchoLoad, scale: Scale) -> io::Result<Vec<f
     Ok(vec![
         window.cpu_us_per_message(),
         window.messages_per_second(),
+        echo.p99_us(),
     ])
 }
 
-const QUICK_WINDOWS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
+/// How long the warm-up takes, and the measurement, in `--quick`.
+pub(super) const QUICK_WINDOWS: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_millis(200));
 
 /// Connections that exchange four bytes each, 64 at a time.
-fn churn(runtime: &str, scale: Scale) -> Measured {
+fn measure_connections(runtime: &str, scale: Scale) -> Measured {
     measure_churn(runtime, scale.pick(8_000, 1_000)).map_err(|error| error.to_string())
 }
 
 fn measure_churn(runtime: &str, count: u64) -> io::Result<Vec<f64>> {
-    let server = Server::start(runtime, SMALL_BUFFER_BYTES)?;
+    let server = Server::start(runtime, CHURN)?;
     pinning::pin_to(Place::Peer);
     let clock = server.cpu_clock()?;
-    load::churn(server.address(), AT_ONCE, count / 10, clock)?;
-    let window = load::churn(server.address(), AT_ONCE, count, clock)?;
+    churn::churn(server.address(), AT_ONCE, count / 10, clock)?;
+    let window = churn::churn(server.address(), AT_ONCE, count, clock)?;
     server.stop()?;
     Ok(vec![
         window.cpu_us_per_message(),
@@ -133,4 +145,10 @@ fn measure_churn(runtime: &str, count: u64) -> io::Result<Vec<f64>> {
     ])
 }
 
-const AT_ONCE: usize = 64;
+/// What serves connections that come and go.
+pub(crate) const CHURN: Service = Service::Echo {
+    buffer_bytes: SMALL_BUFFER_BYTES,
+};
+
+/// How many of them there are at a time.
+pub(crate) const AT_ONCE: usize = 64;

@@ -9,10 +9,11 @@ use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::service::Service;
 use crate::epoll;
 use crate::measure::cpu_time::CpuClock;
-use crate::measure::{pinning, watchdog};
-use crate::runtimes::{self, RAW, Runtime, Visitor, raw};
+use crate::measure::{memory, pinning, watchdog};
+use crate::runtimes::{self, RAW};
 
 /// Where servers listen: the first port that is free.
 pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
@@ -20,32 +21,20 @@ pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 /// The argument that makes the binary a server.
 pub(crate) const SERVE: &str = "--serve";
 
-/// Runs the echo server of `runtime` until `SIGTERM`.
-pub(crate) fn run(runtime: &str, buffer_bytes: usize) -> io::Result<()> {
+/// Serves on `runtime` until `SIGTERM`.
+pub(crate) fn run(runtime: &str, service: Service) -> io::Result<()> {
     watchdog::arm(LIFETIME_SECONDS);
     pinning::pin_to(pinning::Place::Runtime);
     exit_on_sigterm();
     if runtime == RAW {
-        return raw::serve(buffer_bytes);
+        return service.run_raw();
     }
-    runtimes::visit(runtime, Serve { buffer_bytes })
+    runtimes::visit(runtime, service)
         .unwrap_or_else(|| Err(io::Error::other(format!("no runtime is called {runtime}"))))
 }
 
 /// Long enough for a server under callgrind, which runs some fifty times slower.
 const LIFETIME_SECONDS: u32 = 600;
-
-struct Serve {
-    buffer_bytes: usize,
-}
-
-impl Visitor for Serve {
-    type Output = io::Result<()>;
-
-    fn visit<R: Runtime>(self) -> io::Result<()> {
-        R::run(R::serve(self.buffer_bytes))
-    }
-}
 
 /// Says on standard output where the server listens and which process it is.
 ///
@@ -66,6 +55,11 @@ pub(crate) fn announce(listener: &impl AsRawFd, address: SocketAddr) -> io::Resu
             size,
         )
     })?;
+    announce_port(address)
+}
+
+/// Says on standard output where the server can be reached and which process it is.
+pub(crate) fn announce_port(address: SocketAddr) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{} {}", address.port(), process::id())?;
     stdout.flush()
@@ -92,21 +86,22 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts the server of `runtime`.
-    pub(crate) fn start(runtime: &str, buffer_bytes: usize) -> io::Result<Self> {
-        Self::start_under(&[], runtime, buffer_bytes)
+    pub(crate) fn start(runtime: &str, service: Service) -> io::Result<Self> {
+        Self::start_under(&[], runtime, service)
     }
 
     /// Starts the server of `runtime` under a tool: the command line `tool` comes before its own.
     pub(crate) fn start_under(
         tool: &[OsString],
         runtime: &str,
-        buffer_bytes: usize,
+        service: Service,
     ) -> io::Result<Self> {
         let mut line = tool.to_vec();
         line.push(env::current_exe()?.into_os_string());
         let mut process = Command::new(&line[0])
             .args(&line[1..])
-            .args([SERVE, runtime, &buffer_bytes.to_string()])
+            .args([SERVE, runtime])
+            .args(service.words())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -138,6 +133,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The resident set of the server, in bytes.
+    pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
+        memory::resident_bytes_of(self.pid)
     }
 
     /// The CPU clock of the server.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use compio::buf::{BufResult, IntoInner, IoBuf};
 use compio::io::{AsyncRead, AsyncWriteExt};
-use compio::net::{TcpListener, TcpStream};
+use compio::net::{TcpListener, TcpStream, UdpSocket};
 use compio::runtime::{JoinHandle, Runtime as CompioRuntime};
 use futures_util::FutureExt;
 
-use super::{Joined, Runtime, WakeSelf};
+use super::{DATAGRAM_BYTES, Joined, Runtime, WakeSelf};
+use crate::net::server;
 use crate::primitives;
-use crate::tcp::server;
 
 /// compio.
 pub(crate) struct Compio;
@@ -73,12 +73,25 @@ impl Runtime for Compio {
         }
     }
 
-    async fn serve(buffer_bytes: usize) -> io::Result<()> {
+    async fn serve_echo(buffer_bytes: usize) -> io::Result<()> {
         let listener = TcpListener::bind(server::ANY_PORT).await?;
         server::announce(&listener, listener.local_addr()?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             Self::detach(echo(stream, buffer_bytes));
+        }
+    }
+
+    async fn serve_udp() -> io::Result<()> {
+        let socket = UdpSocket::bind(server::ANY_PORT).await?;
+        server::announce_port(socket.local_addr()?)?;
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        loop {
+            let BufResult(result, read) = socket.recv_from(buffer).await;
+            let (count, from) = result?;
+            let BufResult(result, sent) = socket.send_to(read.slice(..count), from).await;
+            result?;
+            buffer = sent.into_inner();
         }
     }
 }

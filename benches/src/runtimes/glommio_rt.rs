@@ -7,13 +7,13 @@ use std::os::fd::{FromRawFd, IntoRawFd};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use glommio::net::{TcpListener, TcpStream};
+use glommio::net::{TcpListener, TcpStream, UdpSocket};
 use glommio::{LocalExecutorBuilder, Placement, Task};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::Runtime;
+use super::{DATAGRAM_BYTES, Runtime};
+use crate::net::server;
 use crate::primitives;
-use crate::tcp::server;
 
 /// glommio.
 pub(crate) struct Glommio;
@@ -78,7 +78,7 @@ impl Runtime for Glommio {
         }
     }
 
-    async fn serve(buffer_bytes: usize) -> io::Result<()> {
+    async fn serve_echo(buffer_bytes: usize) -> io::Result<()> {
         // Bound by std, since glommio's listener does not show its descriptor.
         let listener = net::TcpListener::bind(server::ANY_PORT)?;
         server::announce(&listener, listener.local_addr()?)?;
@@ -87,6 +87,16 @@ impl Runtime for Glommio {
         loop {
             let stream = listener.accept().await.map_err(io::Error::from)?;
             Self::detach(echo(stream, buffer_bytes));
+        }
+    }
+
+    async fn serve_udp() -> io::Result<()> {
+        let socket = UdpSocket::bind(server::ANY_PORT)?;
+        server::announce_port(socket.local_addr()?)?;
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        loop {
+            let (count, from) = socket.recv_from(&mut buffer).await?;
+            socket.send_to(&buffer[..count], from).await?;
         }
     }
 }

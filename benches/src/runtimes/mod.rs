@@ -20,6 +20,7 @@ mod tulipa_rt;
 use std::fmt::Debug;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -125,9 +126,27 @@ pub(crate) trait Runtime: 'static {
 
     /// Serves echo on a port of 127.0.0.1 for ever: one task and one buffer of `buffer_bytes` per
     /// connection, which reads what there is and writes it back. Calls
-    /// [`announce`](crate::tcp::server::announce) once it listens.
-    fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>>;
+    /// [`announce`](crate::net::server::announce) once it listens.
+    fn serve_echo(buffer_bytes: usize) -> impl Future<Output = io::Result<()>>;
+
+    /// Serves echo on a UDP port of 127.0.0.1 for ever: receives a datagram, and sends it back. Calls
+    /// [`announce_port`](crate::net::server::announce_port) once it can be reached.
+    fn serve_udp() -> impl Future<Output = io::Result<()>>;
+
+    /// The same with as many datagrams in one system call as there are, where the runtime can.
+    fn serve_udp_batches() -> impl Future<Output = io::Result<()>> {
+        Self::serve_udp()
+    }
+
+    /// Passes connections on to `target` for ever, with what the runtime has for that.
+    fn proxy(target: SocketAddr) -> impl Future<Output = io::Result<()>> {
+        let _ = target;
+        async { unreachable!("{NO_EQUIVALENT}") }
+    }
 }
+
+/// Room for any datagram of the load generator.
+const DATAGRAM_BYTES: usize = 2048;
 
 const NO_EQUIVALENT: &str = "the case's entrants leave this runtime out";
 

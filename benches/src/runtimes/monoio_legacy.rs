@@ -61,7 +61,11 @@ impl Runtime for MonoioLegacy {
         monoio::time::timeout(duration, future).map(Result::ok)
     }
 
-    fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
-        monoio_rt::serve(buffer_bytes)
+    fn serve_echo(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
+        monoio_rt::serve_echo(buffer_bytes)
+    }
+
+    fn serve_udp() -> impl Future<Output = io::Result<()>> {
+        monoio_rt::serve_udp()
     }
 }

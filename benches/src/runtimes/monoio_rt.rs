@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use monoio::buf::IoBuf;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::net::udp::UdpSocket;
 use monoio::net::{TcpListener, TcpStream};
 use monoio::task::JoinHandle;
 use monoio::{IoUringDriver, RuntimeBuilder};
 
-use super::{Runtime, WakeSelf};
+use super::{DATAGRAM_BYTES, Runtime, WakeSelf};
+use crate::net::server;
 use crate::primitives;
-use crate::tcp::server;
 
 /// monoio.
 pub(crate) struct Monoio;
@@ -65,13 +66,17 @@ impl Runtime for Monoio {
         monoio::time::timeout(duration, future).map(Result::ok)
     }
 
-    fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
-        serve(buffer_bytes)
+    fn serve_echo(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
+        serve_echo(buffer_bytes)
+    }
+
+    fn serve_udp() -> impl Future<Output = io::Result<()>> {
+        serve_udp()
     }
 }
 
 /// The echo server, whatever the driver.
-pub(super) async fn serve(buffer_bytes: usize) -> io::Result<()> {
+pub(super) async fn serve_echo(buffer_bytes: usize) -> io::Result<()> {
     let listener = TcpListener::bind(server::ANY_PORT)?;
     server::announce(&listener, listener.local_addr()?)?;
     loop {
@@ -92,5 +97,18 @@ async fn echo(mut stream: TcpStream, buffer_bytes: usize) {
             return;
         }
         buffer = written.into_inner();
+    }
+}
+
+pub(super) async fn serve_udp() -> io::Result<()> {
+    let socket = UdpSocket::bind(server::ANY_PORT)?;
+    server::announce_port(socket.local_addr()?)?;
+    let mut buffer = vec![0; DATAGRAM_BYTES];
+    loop {
+        let (result, read) = socket.recv_from(buffer).await;
+        let (count, from) = result?;
+        let (result, sent) = socket.send_to(read.slice(..count), from).await;
+        result?;
+        buffer = sent.into_inner();
     }
 }

@@ -1,37 +1,62 @@
-//! No runtime: the echo server as a hand-written epoll loop, as the limit of what the kernel allows.
+//! No runtime: the echo servers as a hand-written epoll loop, as the limit of what the kernel allows.
 //!
 //! It does what an idiomatic server needs and no more: level-triggered, one registration per
 //! connection, one buffer for all. A read that fills less than the buffer leaves the rest to the
 //! next wait.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::Duration;
 
+use super::DATAGRAM_BYTES;
 use crate::epoll::{self, Epoll};
-use crate::tcp::server;
+use crate::net::server;
 
 /// Serves echo for ever, with one buffer of `buffer_bytes`.
-pub(crate) fn serve(buffer_bytes: usize) -> io::Result<()> {
+pub(crate) fn serve_echo(buffer_bytes: usize) -> io::Result<()> {
     let listener = TcpListener::bind(server::ANY_PORT)?;
-    listener.set_nonblocking(true)?;
     server::announce(&listener, listener.local_addr()?)?;
+    serve_echo_on(&listener, buffer_bytes)
+}
 
+/// The same for those who connect to `listener`.
+pub(crate) fn serve_echo_on(listener: &TcpListener, buffer_bytes: usize) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
     let mut epoll = Epoll::new()?;
-    epoll.add(&listener, LISTENER)?;
+    epoll.add(listener, LISTENER)?;
     let mut streams: Vec<Option<TcpStream>> = Vec::new();
     let mut buffer = vec![0; buffer_bytes];
     loop {
         for event in 0..epoll.wait(-1)? {
             let token = epoll.token(event);
             if token == LISTENER {
-                accept(&listener, &epoll, &mut streams)?;
+                accept(listener, &epoll, &mut streams)?;
             } else if let Some(stream) = &mut streams[token as usize]
                 && !echo_once(stream, &mut buffer)
             {
                 streams[token as usize] = None;
             }
+        }
+    }
+}
+
+/// Serves echo over UDP for ever, a datagram at a time.
+pub(crate) fn serve_udp() -> io::Result<()> {
+    let socket = UdpSocket::bind(server::ANY_PORT)?;
+    socket.set_nonblocking(true)?;
+    server::announce_port(socket.local_addr()?)?;
+    let mut epoll = Epoll::new()?;
+    epoll.add(&socket, 0)?;
+    let mut buffer = vec![0; DATAGRAM_BYTES];
+    loop {
+        epoll.wait(-1)?;
+        loop {
+            match socket.recv_from(&mut buffer) {
+                Ok((count, from)) => socket.send_to(&buffer[..count], from)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            };
         }
     }
 }

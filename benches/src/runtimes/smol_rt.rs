@@ -2,16 +2,17 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
-use smol::net::{TcpListener, TcpStream};
+use smol::net::{TcpListener, TcpStream, UdpSocket};
 use smol::{LocalExecutor, Task, Timer};
 
-use super::Runtime;
+use super::{DATAGRAM_BYTES, Runtime};
+use crate::net::server;
 use crate::primitives;
-use crate::tcp::server;
 
 thread_local! {
     // Leaked, so that tasks can be spawned from anywhere without a reference count; a child of the
@@ -78,7 +79,7 @@ impl Runtime for Smol {
         }
     }
 
-    async fn serve(buffer_bytes: usize) -> io::Result<()> {
+    async fn serve_echo(buffer_bytes: usize) -> io::Result<()> {
         let listener = TcpListener::bind(server::ANY_PORT).await?;
         server::announce(&listener, listener.local_addr()?)?;
         loop {
@@ -86,6 +87,39 @@ impl Runtime for Smol {
             Self::detach(echo(stream, buffer_bytes));
         }
     }
+
+    async fn serve_udp() -> io::Result<()> {
+        let socket = UdpSocket::bind(server::ANY_PORT).await?;
+        server::announce_port(socket.local_addr()?)?;
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        loop {
+            let (count, from) = socket.recv_from(&mut buffer).await?;
+            socket.send_to(&buffer[..count], from).await?;
+        }
+    }
+
+    async fn proxy(target: SocketAddr) -> io::Result<()> {
+        let listener = TcpListener::bind(server::ANY_PORT).await?;
+        server::announce(&listener, listener.local_addr()?)?;
+        loop {
+            let (client, _) = listener.accept().await?;
+            Self::detach(async move {
+                if let Ok(server) = TcpStream::connect(target).await {
+                    let _ = server.set_nodelay(true);
+                    pass_on(client, server).await;
+                }
+            });
+        }
+    }
+}
+
+async fn pass_on(client: TcpStream, server: TcpStream) {
+    let one_way = async |from: TcpStream, mut to: TcpStream| {
+        let _ = smol::io::copy(from, &mut to).await;
+        let _ = to.close().await;
+    };
+    let there = one_way(client.clone(), server.clone());
+    smol::future::zip(there, one_way(server, client)).await;
 }
 
 async fn echo(mut stream: TcpStream, buffer_bytes: usize) {

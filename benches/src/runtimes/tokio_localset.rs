@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -82,7 +83,15 @@ impl Runtime for TokioLocalSet {
         tokio_tasks::VALUE.get()
     }
 
-    fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
-        tokio_net::serve(buffer_bytes)
+    fn serve_echo(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
+        tokio_net::serve_echo(buffer_bytes)
+    }
+
+    fn serve_udp() -> impl Future<Output = io::Result<()>> {
+        tokio_net::serve_udp()
+    }
+
+    fn proxy(target: SocketAddr) -> impl Future<Output = io::Result<()>> {
+        tokio_net::proxy(target)
     }
 }

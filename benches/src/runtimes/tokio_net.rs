@@ -1,13 +1,15 @@
-//! The echo server that both forms of tokio share.
+//! The servers that both forms of tokio share.
 
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::tcp::server;
+use super::DATAGRAM_BYTES;
+use crate::net::server;
 
-pub(super) async fn serve(buffer_bytes: usize) -> io::Result<()> {
+pub(super) async fn serve_echo(buffer_bytes: usize) -> io::Result<()> {
     let listener = TcpListener::bind(server::ANY_PORT).await?;
     server::announce(&listener, listener.local_addr()?)?;
     loop {
@@ -22,5 +24,29 @@ async fn echo(mut stream: TcpStream, buffer_bytes: usize) {
         if stream.write_all(&buffer[..count]).await.is_err() {
             return;
         }
+    }
+}
+
+pub(super) async fn serve_udp() -> io::Result<()> {
+    let socket = UdpSocket::bind(server::ANY_PORT).await?;
+    server::announce_port(socket.local_addr()?)?;
+    let mut buffer = vec![0; DATAGRAM_BYTES];
+    loop {
+        let (count, from) = socket.recv_from(&mut buffer).await?;
+        socket.send_to(&buffer[..count], from).await?;
+    }
+}
+
+pub(super) async fn proxy(target: SocketAddr) -> io::Result<()> {
+    let listener = TcpListener::bind(server::ANY_PORT).await?;
+    server::announce(&listener, listener.local_addr()?)?;
+    loop {
+        let (mut client, _) = listener.accept().await?;
+        tokio::task::spawn_local(async move {
+            if let Ok(mut server) = TcpStream::connect(target).await {
+                let _ = server.set_nodelay(true);
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            }
+        });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tulipa::runtime::Runner;
@@ -102,7 +103,19 @@ impl Runtime for TulipaPoll {
         Tulipa::context()
     }
 
-    fn serve(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
-        Tulipa::serve(buffer_bytes)
+    fn serve_echo(buffer_bytes: usize) -> impl Future<Output = io::Result<()>> {
+        Tulipa::serve_echo(buffer_bytes)
+    }
+
+    fn serve_udp() -> impl Future<Output = io::Result<()>> {
+        Tulipa::serve_udp()
+    }
+
+    fn serve_udp_batches() -> impl Future<Output = io::Result<()>> {
+        Tulipa::serve_udp_batches()
+    }
+
+    fn proxy(target: SocketAddr) -> impl Future<Output = io::Result<()>> {
+        Tulipa::proxy(target)
     }
 }

@@ -4,17 +4,18 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tulipa::net::{TcpListener, TcpStream};
+use tulipa::net::{Batch, TcpListener, TcpStream, UdpSocket};
 use tulipa::task::{JoinHandle, JoinSet};
 
-use super::{Joined, Runtime};
+use super::{DATAGRAM_BYTES, Joined, Runtime};
+use crate::net::server;
 use crate::primitives;
-use crate::tcp::server;
 
 tulipa::task::context_local! {
     static VALUE: u64;
@@ -137,7 +138,7 @@ impl Runtime for Tulipa {
         VALUE.get()
     }
 
-    async fn serve(buffer_bytes: usize) -> io::Result<()> {
+    async fn serve_echo(buffer_bytes: usize) -> io::Result<()> {
         let listener = TcpListener::bind(server::ANY_PORT).await?;
         server::announce(&listener.as_fd(), listener.local_addr()?)?;
         loop {
@@ -145,7 +146,44 @@ impl Runtime for Tulipa {
             Self::detach(echo(stream, buffer_bytes));
         }
     }
+
+    async fn serve_udp() -> io::Result<()> {
+        let socket = UdpSocket::bind(server::ANY_PORT).await?;
+        server::announce_port(socket.local_addr()?)?;
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        loop {
+            let (count, from) = socket.recv_from(&mut buffer).await?;
+            socket.send_to(&buffer[..count], from).await?;
+        }
+    }
+
+    async fn serve_udp_batches() -> io::Result<()> {
+        let socket = UdpSocket::bind(server::ANY_PORT).await?;
+        server::announce_port(socket.local_addr()?)?;
+        let mut batch = Batch::new(BATCH, DATAGRAM_BYTES);
+        loop {
+            socket.recv_many(&mut batch).await?;
+            socket.send_many(&mut batch).await?;
+        }
+    }
+
+    async fn proxy(target: SocketAddr) -> io::Result<()> {
+        let listener = TcpListener::bind(server::ANY_PORT).await?;
+        server::announce(&listener.as_fd(), listener.local_addr()?)?;
+        loop {
+            let (mut client, _) = listener.accept().await?;
+            Self::detach(async move {
+                if let Ok(mut server) = TcpStream::connect(target).await {
+                    let _ = server.set_nodelay(true);
+                    let _ = tulipa::io::copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    }
 }
+
+/// How many datagrams are taken at a time.
+const BATCH: usize = 64;
 
 async fn echo(mut stream: TcpStream, buffer_bytes: usize) {
     let mut buffer = vec![0; buffer_bytes];
