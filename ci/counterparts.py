@@ -452,6 +452,7 @@ def unix_datagrams(path, own):
             data = os.urandom(length)
             client.sendto(data, path)
             check(client.recv(MIB) == data, f"{length} bytes come back as others")
+    os.unlink(own)
 
 
 # Bulk: what the example `bulk` does, from the outside.

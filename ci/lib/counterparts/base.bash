@@ -3,7 +3,7 @@
 #   start NAME COMMAND...    runs COMMAND in the background; what it prints is in $scratch/NAME.out
 #   start_ours NAME ARGS...  the same for an example of that name, or NAME:EXAMPLE; waits until it listens, and sets `address`
 #   await_text NAME TEXT     waits until it has printed TEXT
-#   await_port PORT          waits until somebody listens there
+#   await_port NAME PORT     waits until it listens there
 #   interrupt NAME           ends an example with Ctrl-C; it must end in order
 #   finish NAME              waits for one that ends by itself, with success
 #   terminate NAME           ends a counterpart
@@ -21,6 +21,7 @@ declare -A pids=()
 
 clean_up() {
   local pid
+  disown -a # Nobody needs to read that they were killed.
   for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
   rm -rf "$scratch"
 }
@@ -87,12 +88,13 @@ await_text() {
 }
 
 await_port() {
-  local port=$1 tries
+  local name=$1 port=$2 tries
   for ((tries = 0; tries < patience * 20; tries++)); do
     [ -z "$(ss -Hltn "sport = :$port")" ] || return 0
+    kill -0 "${pids[$name]}" 2>/dev/null || failed "$name" "has ended, and did not listen on port $port"
     sleep 0.05
   done
-  die "$part: nobody listens on port $port"
+  failed "$name" "does not listen on port $port"
 }
 
 # gone NAME: waits until it has ended, and sets `status`.

@@ -59,10 +59,11 @@ part_names() {
 NAMES
   start dns_slow "$python" ci/counterparts.py dns-slow 5300
   await_text dns_slow ready
-  start dnsmasq dnsmasq --conf-file=/dev/null --keep-in-foreground --user=root --pid-file= --log-facility=- \
+  # In its debug mode it stays who it is, which is all that a namespace of one user allows.
+  start dnsmasq dnsmasq --conf-file=/dev/null --no-daemon --pid-file= --log-facility=- \
     --listen-address=127.0.0.1 --bind-interfaces --no-resolv --no-hosts --addn-hosts="$scratch/hosts" \
     --local=/test/ --server="/example/127.0.0.1#$port" --server=/slow/127.0.0.1#5300 --server=/hang/127.0.0.1#5300
-  await_port 53
+  await_port dnsmasq 53
   echo "nameserver 127.0.0.1" >"$scratch/resolv.conf"
   mount --bind "$scratch/resolv.conf" "$(readlink -f /etc/resolv.conf)"
   echo "hosts: dns" >"$scratch/nsswitch.conf"

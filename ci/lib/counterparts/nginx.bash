@@ -4,6 +4,7 @@ nginx_configuration() {
   cat <<CONFIGURATION
 daemon off;
 master_process off;
+user root root; # The only one in a namespace.
 error_log stderr warn;
 pid $scratch/nginx.pid;
 events {}
@@ -50,8 +51,8 @@ part_nginx() {
   server=${address##*:}
   nginx_configuration >"$scratch/nginx.conf"
   start nginx nginx -c "$scratch/nginx.conf" -e stderr
-  await_port 8080
-  await_port 8081
+  await_port nginx 8080
+  await_port nginx 8081
 
   for host in 127.0.0.1 '[::1]' localhost; do
     fetch "http://$host:8080/small.txt" "$got"

@@ -32,7 +32,7 @@ LINES
   said "socat to our servers: $mib MiB there and back over TCP and over a Unix socket, with a half-close; 500 datagrams"
 
   start listener "${socat[@]}" TCP-LISTEN:7001,fork,reuseaddr EXEC:cat
-  await_port 7001
+  await_port listener 7001
   ours echo_client 127.0.0.1:7001 <"$large" >"$got"
   same "$large" "$got" "echo_client to socat"
   terminate listener
@@ -51,13 +51,13 @@ LINES
 
   # A half-close the other way round: the server has nothing more to say, and goes on listening.
   start listener "${socat[@]}" -u "TCP-LISTEN:7002,reuseaddr" "CREATE:$scratch/one-way"
-  await_port 7002
+  await_port listener 7002
   ours bulk connect 127.0.0.1:7002 send 8 >"$got"
   finish listener
   grep -q "$(crc_of "$scratch/one-way")" "$got" || die "socat: what has arrived is not what bulk has sent"
   start_ours proxy 127.0.0.1:0 127.0.0.1:7003
   start listener "${socat[@]}" TCP-LISTEN:7003,fork,reuseaddr EXEC:cat
-  await_port 7003
+  await_port listener 7003
   "${socat[@]}" - "TCP:$address" <"$large" >"$got"
   same "$large" "$got" "socat through proxy to socat"
   terminate listener
