@@ -5,29 +5,22 @@
 //! printf 'hello\nworld\n' | cargo run --example echo_client 127.0.0.1:8888
 //! ```
 //!
-//! It ends when the server does: that is when its input has ended and everything was sent back.
+//! An address with a slash is the path of a Unix socket. It ends when the server does: that is when its input has
+//! ended and everything was sent back.
 
 use std::io;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use tulipa::io::{AsyncWriteExt, copy, stdin, stdout};
+use tulipa::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, stdin, stdout};
 use tulipa::net::TcpStream;
 
 #[tulipa::main]
 async fn main() -> ExitCode {
     let Some(addr) = std::env::args().nth(1) else {
-        eprintln!("usage: echo_client ADDR    (for instance 127.0.0.1:8888)");
+        eprintln!("usage: echo_client ADDR    (for instance 127.0.0.1:8888, or /tmp/echo.sock)");
         return ExitCode::from(2);
     };
-    let addr: SocketAddr = match addr.parse() {
-        Ok(addr) => addr,
-        Err(_) => {
-            eprintln!("echo_client: '{addr}' is not an address such as 127.0.0.1:8888");
-            return ExitCode::from(2);
-        }
-    };
-    match talk(addr).await {
+    match connect(&addr).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("echo_client: {error}");
@@ -36,9 +29,22 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn talk(addr: SocketAddr) -> io::Result<()> {
-    let (mut read, mut write) = TcpStream::connect(addr).await?.into_split();
+async fn connect(addr: &str) -> io::Result<()> {
+    #[cfg(unix)]
+    if addr.contains('/') {
+        let stream = tulipa::net::UnixStream::connect(addr).await?;
+        let (read, write) = stream.into_split();
+        return talk(read, write).await;
+    }
+    let (read, write) = TcpStream::connect(addr).await?.into_split();
+    talk(read, write).await
+}
 
+async fn talk<R, W>(mut read: R, mut write: W) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin + 'static,
+{
     // One task sends, this one prints what comes back: neither waits for the other.
     let sending = tulipa::spawn(async move {
         copy(&mut stdin(), &mut write).await?;

@@ -5,20 +5,19 @@
 //! ```
 //!
 //! The status and the headers go to standard error, the body to standard output. For real use take a crate
-//! that knows more of HTTP: this one follows no redirect, and speaks no TLS.
+//! that knows more of HTTP: this one reports redirects and does not follow them, and speaks no TLS.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use futures_lite::io::{AssertAsync, copy};
-use futures_lite::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
+use tulipa::io::{AsyncReadExt, StreamReader, copy, stdout};
 use tulipa::net::TcpStream;
 use tulipa::timeout;
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Headers beyond this are not meant well.
-const MAX_HEAD: u64 = 64 * 1024;
+/// Heads beyond this are not meant well.
+const HEAD_LIMIT: usize = 64 * 1024;
 
 #[tulipa::main]
 async fn main() -> io::Result<()> {
@@ -40,65 +39,61 @@ async fn fetch(url: &str) -> io::Result<()> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
 
-    let mut reader = BufReader::new(stream);
-    let mut head = (&mut reader).take(MAX_HEAD);
-    let mut length = None;
-    let mut is_chunked = false;
-    let status = line(&mut head).await?;
-    eprintln!("{status}");
-    loop {
-        let header = line(&mut head).await?;
-        eprintln!("{header}");
-        if header.is_empty() {
-            break;
-        }
-        let (name, value) = header
-            .split_once(':')
-            .ok_or_else(|| invalid("a bad header"))?;
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.trim().parse::<u64>().ok(),
-            "transfer-encoding" => is_chunked = value.trim().eq_ignore_ascii_case("chunked"),
-            _ => {}
-        }
+    let mut reader = StreamReader::with_limit(HEAD_LIMIT, stream);
+    let mut head = read_head(&mut reader).await?;
+    // Answers that begin with 1 say that the answer is still to come.
+    while head.split(' ').nth(1).is_some_and(|it| it.starts_with('1')) {
+        head = read_head(&mut reader).await?;
     }
-    if is_chunked {
+    if let Some(location) = header(&head, "location") {
+        eprintln!("moved to {location}");
+    }
+    if header(&head, "transfer-encoding").is_some_and(|it| it.eq_ignore_ascii_case("chunked")) {
         return print_chunks(&mut reader).await;
     }
-    // Without a length the end of the stream is the end of the body.
-    let printed = print(&mut reader, length.unwrap_or(u64::MAX)).await?;
-    match length {
-        Some(length) if printed < length => Err(ErrorKind::UnexpectedEof.into()),
-        _ => Ok(()),
-    }
+    let Some(length) = header(&head, "content-length") else {
+        // The end of the stream is the end of the body.
+        return copy(&mut reader, &mut stdout()).await.map(drop);
+    };
+    let length = length.parse().map_err(|_| invalid("a bad length"))?;
+    print(&mut reader, length).await
 }
 
-async fn print_chunks(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<()> {
+/// The status and the headers, which are printed.
+async fn read_head(reader: &mut StreamReader<TcpStream>) -> io::Result<String> {
+    let head = reader.read_until(b"\r\n\r\n").await?;
+    let head = String::from_utf8_lossy(&head).into_owned();
+    eprint!("{head}");
+    Ok(head)
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut headers = head.lines().filter_map(|it| it.split_once(':'));
+    let found = headers.find(|it| it.0.eq_ignore_ascii_case(name));
+    found.map(|it| it.1.trim())
+}
+
+async fn print_chunks(reader: &mut StreamReader<TcpStream>) -> io::Result<()> {
     loop {
-        let header = line(&mut reader.take(1024)).await?;
-        let size = header.split(';').next().unwrap_or("").trim();
+        let line = reader.read_until(b"\r\n").await?;
+        let line = String::from_utf8_lossy(&line);
+        let size = line.split(';').next().unwrap_or_default().trim();
         let size = u64::from_str_radix(size, 16).map_err(|_| invalid("a bad chunk"))?;
-        if print(reader, size).await? < size {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
         if size == 0 {
-            return Ok(());
+            return Ok(()); // Trailers may follow.
         }
-        line(&mut reader.take(2)).await?;
+        print(reader, size).await?;
+        if reader.read_until(b"\r\n").await? != b"\r\n" {
+            return Err(invalid("a chunk that is longer than it says"));
+        }
     }
 }
 
-/// Prints at most `limit` bytes, and says how many there were.
-async fn print(reader: &mut (impl AsyncBufRead + Unpin), limit: u64) -> io::Result<u64> {
-    copy(reader.take(limit), AssertAsync::new(io::stdout())).await
-}
-
-/// A line without its end.
-async fn line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<String> {
-    let mut line = String::new();
-    reader.read_line(&mut line).await?;
-    match line.strip_suffix('\n') {
-        Some(text) => Ok(text.trim_end_matches('\r').to_owned()),
-        None => Err(ErrorKind::UnexpectedEof.into()),
+/// Prints so many bytes.
+async fn print(reader: &mut StreamReader<TcpStream>, length: u64) -> io::Result<()> {
+    match copy(&mut reader.take(length), &mut stdout()).await? {
+        count if count < length => Err(ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
     }
 }
 

@@ -19,6 +19,7 @@ use tulipa::time::Instant;
 
 /// So many datagrams are under way at a time.
 const WINDOW: u32 = 64;
+const MESSAGE: &[u8] = &[b'x'; 64];
 
 #[tulipa::main]
 async fn main() -> ExitCode {
@@ -89,7 +90,7 @@ async fn ping(server: SocketAddr) -> io::Result<()> {
     while start.elapsed() < Duration::from_secs(1) {
         batch.clear();
         for _ in under_way..WINDOW {
-            batch.push_connected(&[b'x'; 64]);
+            batch.push_connected(MESSAGE);
         }
         sent += socket.send_many(&mut batch).await? as u64;
         // UDP promises nothing: what does not come back soon is given up.
@@ -97,6 +98,9 @@ async fn ping(server: SocketAddr) -> io::Result<()> {
         under_way = match tulipa::timeout(patience, socket.recv_many(&mut batch)).await {
             Ok(count) => {
                 let count = count?;
+                if batch.iter().any(|it| it.data != MESSAGE) {
+                    return Err(io::Error::other("what comes back is not what was sent"));
+                }
                 received += count as u64;
                 WINDOW.saturating_sub(count as u32)
             }

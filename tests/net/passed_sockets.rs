@@ -12,14 +12,20 @@ use crate::temp_dir::TempDir;
 
 const ROLE: &str = "TULIPA_TEST_PASSED";
 
-/// Runs the test `service` in a process that `script` starts, as `$0`, with `passed` as its standard
+/// Runs the test `service` of this name in a process that `script` starts, as `$0`, with `passed` as its standard
 /// input and `extra` as its standard error.
-fn as_service(script: &str, passed: impl Into<OwnedFd>, extra: impl Into<OwnedFd>) -> bool {
+fn as_service(
+    service: &str,
+    script: &str,
+    passed: impl Into<OwnedFd>,
+    extra: impl Into<OwnedFd>,
+) -> bool {
     let output = Command::new("/bin/sh")
         .args(["-c", script])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "passed_sockets::service", "--nocapture"])
-        .env(ROLE, "service")
+        .args(["--exact", "--nocapture"])
+        .arg(format!("passed_sockets::{service}"))
+        .env(ROLE, service)
         .stdin(Stdio::from(passed.into()))
         .stderr(Stdio::from(extra.into()))
         .output()
@@ -31,7 +37,7 @@ fn as_service(script: &str, passed: impl Into<OwnedFd>, extra: impl Into<OwnedFd
 /// Not a test by itself: what `sockets_are_taken_by_type_and_name` runs.
 #[test]
 fn service() {
-    if std::env::var(ROLE).is_err() {
+    if std::env::var(ROLE).as_deref() != Ok("service") {
         return;
     }
     tulipa::run(async {
@@ -70,12 +76,50 @@ fn sockets_are_taken_by_type_and_name() {
     });
     let script = "exec 3<&0 4<&2 5</dev/null 0</dev/null 2>/dev/null; \
         LISTEN_PID=$$ LISTEN_FDS=3 LISTEN_FDNAMES=web:control exec \"$0\" \"$@\"";
-    assert!(as_service(script, listener, control));
+    assert!(as_service("service", script, listener, control));
     assert_eq!(client.join().unwrap(), "served");
     assert!(
         path.exists(),
         "a file that the manager made is the manager's"
     );
+}
+
+/// Not a test by itself: what `a_connection_that_was_reset_is_no_listener` runs.
+#[test]
+fn service_of_a_connection() {
+    if std::env::var(ROLE).as_deref() != Ok("service_of_a_connection") {
+        return;
+    }
+    tulipa::run(async {
+        let passed = listen_fds().unwrap().into_iter().next().unwrap();
+        let PassedKind::TcpStream(mut stream) = passed.socket else {
+            panic!("a connection was passed, and not {:?}", passed.socket);
+        };
+        let error = stream.read(&mut [0; 10]).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_connection_that_was_reset_is_no_listener() {
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let no_time = Some(std::time::Duration::ZERO);
+    socket2::SockRef::from(&client).set_linger(no_time).unwrap();
+    drop(client);
+    // Not reading it: the error stays for the service.
+    while stream.peer_addr().is_ok() {
+        std::thread::yield_now();
+    }
+    let script = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
+    let nothing = std::fs::File::open("/dev/null").unwrap();
+    assert!(as_service(
+        "service_of_a_connection",
+        script,
+        stream,
+        nothing
+    ));
 }
 
 #[test]

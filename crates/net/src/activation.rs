@@ -130,6 +130,12 @@ fn take(passed: &mut ListenFd, index: usize) -> io::Result<PassedKind> {
 }
 
 fn is_connected(fd: &OwnedFd) -> bool {
+    // A connection that its client has reset already has no peer any more.
+    #[cfg(not(target_vendor = "apple"))]
+    if let Ok(listens) = rustix::net::sockopt::socket_acceptconn(fd) {
+        return !listens;
+    }
+    // Apple's systems do not answer that question.
     SockRef::from(fd).peer_addr().is_ok()
 }
 
