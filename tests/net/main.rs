@@ -25,6 +25,7 @@ mod server_limits;
 mod servers;
 #[cfg(unix)]
 mod sock;
+mod start_server;
 mod tcp_socket;
 #[cfg(unix)]
 mod temp_dir;

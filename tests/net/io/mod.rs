@@ -6,5 +6,5 @@ mod reader;
 mod send_file;
 #[cfg(unix)]
 mod stdio;
-mod support;
+pub(crate) mod support;
 mod writer;

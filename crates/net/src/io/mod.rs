@@ -4,7 +4,7 @@
 //! # Map
 //! - `reader`: [`StreamReader`], which reads up to separators, with a limit.
 //! - `writer`: [`StreamWriter`], which takes bytes at once and sends them in the background.
-//! - `connection`: [`open_connection`], both of them over TCP.
+//! - `connection`: [`open_connection`], both of them over TCP; the same over Unix sockets.
 //! - `copy`: [`copy()`], [`copy_bidirectional`]. `send_file`: [`send_file()`], a file's bytes to a socket.
 //! - `split`: [`split()`], two halves of any stream. `join`: [`join()`], one stream of two.
 //! - `duplex`: [`duplex()`], a pair of streams in memory.
@@ -34,6 +34,8 @@ pub use futures_lite::io::{
 };
 
 pub use connection::{Connection, open_connection};
+#[cfg(unix)]
+pub use connection::{UnixConnection, open_unix_connection};
 pub use copy::{copy, copy_bidirectional};
 pub use duplex::{DuplexStream, duplex};
 pub use join::{Joined, join};

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use crate::tcp::{TcpListener, TcpStream};
+#[cfg(unix)]
+use crate::unix::{UnixListener, UnixStream};
 
 /// Something that a [`Server`](crate::server::Server) accepts connections from.
 ///
@@ -46,5 +48,19 @@ impl Listener for TcpListener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         TcpListener::local_addr(self)
+    }
+}
+
+#[cfg(unix)]
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+    type Addr = std::os::unix::net::SocketAddr;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, Self::Addr)>> {
+        self.poll_accept_alone(cx)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        UnixListener::local_addr(self)
     }
 }

@@ -80,7 +80,6 @@ impl TcpListener {
     /// # Cancel safety
     /// Safe: it does not wait.
     #[doc(alias = "create_server")]
-    #[doc(alias = "start_server")]
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
         let mut first_error = None;
         for addr in resolve(addr).await? {

@@ -208,6 +208,44 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     }
 }
 
+impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
+    /// The end of the writer, for who answers for its stream: a server.
+    pub(crate) fn ending(&self) -> Ending<W> {
+        Ending {
+            shared: Rc::clone(&self.shared),
+        }
+    }
+}
+
+/// Waits for the end of a writer that somebody else holds. Dropped before that, it drops what was not sent, and the stream;
+/// in a panic it lets the stream be closed in the background.
+pub(crate) struct Ending<W: AsyncWrite + Unpin + 'static> {
+    shared: Rc<Shared<W>>,
+}
+
+impl<W: AsyncWrite + Unpin + 'static> Ending<W> {
+    /// As [`StreamWriter::close`].
+    #[track_caller]
+    pub(crate) fn close(&self) {
+        self.shared.begin(End::Closing);
+    }
+
+    /// As [`StreamWriter::wait_closed`].
+    pub(crate) async fn wait_closed(&self) -> io::Result<()> {
+        poll_fn(|cx| self.shared.poll_until(Until::Closed, cx)).await
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> Drop for Ending<W> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.begin(End::Closing);
+        } else {
+            drop(self.shared.abort());
+        }
+    }
+}
+
 impl StreamWriter<OwnedWriteHalf> {
     /// The address of the peer.
     ///
