@@ -2,6 +2,8 @@
 
 mod copy;
 mod duplex;
+#[cfg(unix)]
+mod kernel_copies;
 mod reader;
 mod send_file;
 #[cfg(unix)]

@@ -10,7 +10,7 @@
 //! - `duplex`: [`duplex()`], a pair of streams in memory.
 //! - `stdio`: standard input, output and error.
 //! - `scratch`: a buffer of the thread's. `wait_set`: tasks that wait. `sigpipe`: may system calls be used
-//!   that raise a signal?
+//!   that raise a signal? `wire`: which streams can the kernel move bytes to and from by itself?
 //!
 //! The modules are private: functions have their names.
 
@@ -26,6 +26,8 @@ mod sigpipe;
 mod split;
 mod stdio;
 mod wait_set;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod wire;
 mod writer;
 
 pub use futures_lite::io::{
