@@ -30,6 +30,7 @@ mod tcp_socket;
 #[cfg(unix)]
 mod temp_dir;
 mod udp;
+mod udp_builder;
 #[cfg(unix)]
 mod unix_datagrams;
 #[cfg(unix)]
