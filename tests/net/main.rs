@@ -10,6 +10,7 @@
 
 #[cfg(unix)]
 mod async_fd;
+mod cancel_safety;
 mod connect;
 mod cut_short;
 mod give_up;
