@@ -13,6 +13,7 @@ mod async_fd;
 mod cancel_safety;
 mod connect;
 mod cut_short;
+mod documentation;
 mod give_up;
 mod io;
 mod multicore;

@@ -15,6 +15,36 @@ use crate::unix::{UnixListener, UnixStream};
 /// filters or decorates what it accepts, or one over a transport that tulipa does not have.
 ///
 /// Dropping a listener closes it.
+///
+/// # Examples
+/// One that turns away whoever does not come from this machine:
+/// ```
+/// # mod tulipa { pub mod net { pub use tulipa_net::*; } }
+/// use std::io;
+/// use std::net::SocketAddr;
+/// use std::task::{Context, Poll, ready};
+/// use tulipa::net::{Listener, TcpListener, TcpStream};
+///
+/// struct Local(TcpListener);
+///
+/// impl Listener for Local {
+///     type Stream = TcpStream;
+///     type Addr = SocketAddr;
+///
+///     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+///         loop {
+///             let (stream, peer) = ready!(Listener::poll_accept(&self.0, cx))?;
+///             if peer.ip().is_loopback() {
+///                 return Poll::Ready(Ok((stream, peer)));
+///             }
+///         }
+///     }
+///
+///     fn local_addr(&self) -> io::Result<SocketAddr> {
+///         self.0.local_addr()
+///     }
+/// }
+/// ```
 pub trait Listener: 'static {
     /// What is accepted.
     type Stream: 'static;

@@ -305,6 +305,9 @@ impl<L: Listener> Server<L> {
     ///
     /// A handler that drains its own server is among those that are waited for: spawn a task for that.
     ///
+    /// # Panics
+    /// Outside of a loop, when there are connections.
+    ///
     /// # Cancel safety
     /// Dropping it leaves the server closed, and the connections where they are. Another call takes it up from there.
     #[doc(alias = "graceful_shutdown")]

@@ -76,7 +76,7 @@ type WriterOf<L> = StreamWriter<<<L as Listener>::Stream as IntoHalves>::Write>;
 ///
 /// # Examples
 /// ```no_run
-/// # mod tulipa { pub use tulipa_net::io; }
+/// # mod tulipa { pub mod io { pub use tulipa_net::io::*; pub use tulipa_net::server::*; } }
 /// # fn main() {}
 /// # async fn f() -> std::io::Result<()> {
 /// use tulipa::io::{ReadError, start_server};
@@ -119,9 +119,10 @@ where
 ///
 /// # Examples
 /// ```no_run
-/// # mod tulipa { pub use tulipa_net::io; pub use tulipa_net::server::start_unix_server; }
+/// # mod tulipa { pub mod io { pub use tulipa_net::server::*; } }
+/// # fn main() {}
 /// # async fn f() -> std::io::Result<()> {
-/// use tulipa::start_unix_server; // tulipa::io
+/// use tulipa::io::start_unix_server;
 ///
 /// let server = start_unix_server("/run/service.sock", async |_, writer| {
 ///     writer.write(b"hello\n");

@@ -77,6 +77,9 @@ impl TcpListener {
     /// The message names the address; the error's source is the system's own. Of several addresses the
     /// first error is returned.
     ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
+    ///
     /// # Cancel safety
     /// Safe: it does not wait.
     #[doc(alias = "create_server")]

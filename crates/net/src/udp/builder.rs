@@ -120,6 +120,9 @@ impl UdpBuilder {
     /// As [`UdpSocket::bind`], and what the system says about the options; the message names the address. `NotFound`
     /// (`ENODEV`), when there is no interface of that name.
     ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
+    ///
     /// # Cancel safety
     /// Safe: a dropped call leaves nothing bound.
     #[doc(alias = "local_addr")]
@@ -141,6 +144,9 @@ impl UdpBuilder {
     ///
     /// # Errors
     /// As [`UdpSocket::connect`], and what the system says about the options.
+    ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
     ///
     /// # Cancel safety
     /// Safe: nothing is sent, and a dropped call leaves no socket.
@@ -168,6 +174,9 @@ impl UdpBuilder {
     /// # Errors
     /// - As [`bind`](UdpBuilder::bind) and [`connect`](UdpBuilder::connect); of several the first.
     /// - `InvalidInput`: no two addresses are of one family.
+    ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
     ///
     /// # Cancel safety
     /// Safe: a dropped call leaves nothing bound.

@@ -75,6 +75,9 @@ impl UdpSocket {
     /// The message names the address; the error's source is the system's own. Of several addresses the
     /// first error is returned.
     ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
+    ///
     /// # Cancel safety
     /// Safe: a dropped call leaves nothing bound.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
@@ -117,6 +120,9 @@ impl UdpSocket {
     /// # Errors
     /// What connect(2) says, with the address; of several the first. `InvalidInput`: `addr` is not an
     /// address.
+    ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
     ///
     /// # Cancel safety
     /// Safe: nothing is sent.
