@@ -15,13 +15,13 @@ use std::io;
 /// use tulipa::io::{ReadError, StreamReader};
 ///
 /// # futures_lite::future::block_on(async {
-/// let mut reader = StreamReader::with_limit(8, &b"short\nmuch too long\nno end"[..]);
+/// let mut reader = StreamReader::with_limit(8, &b"short\nmuch too long\n"[..]);
 /// assert_eq!(reader.read_line().await?, b"short\n");
 /// match reader.read_until(b"\n").await {
 ///     Err(ReadError::LimitOverrun(overrun)) => assert_eq!(overrun.limit, 8),
 ///     other => panic!("{other:?}"),
 /// }
-/// assert!(reader.read_line().await.is_err());
+/// let mut reader = StreamReader::new(&b"no end"[..]);
 /// match reader.read_exact(&mut [0; 100]).await {
 ///     Err(ReadError::Incomplete(incomplete)) => assert_eq!(incomplete.partial, b"no end"),
 ///     other => panic!("{other:?}"),
