@@ -31,10 +31,10 @@ use crate::tcp::OwnedWriteHalf;
 ///
 /// # When it is dropped
 /// As after [`close`](StreamWriter::close): what is in the buffer is sent, then the stream is closed, by the task in the background. Nobody
-/// hears of an error.
+/// hears of an error, but for the loop's exception handler in debug mode.
 ///
-/// When the loop ends, what the stream takes at once is still sent, and the rest is lost: await `wait_closed` before
-/// `main` returns.
+/// When the loop ends, what the stream takes at once is still sent, and the rest is lost, which the exception handler is told
+/// (`ExceptionKind::BytesLost`): await `wait_closed` before `main` returns.
 ///
 /// # Examples
 /// ```
