@@ -3,7 +3,8 @@
 //! Everything that reads or writes implements the traits of `futures-io`: sockets, pipes, standard input, and what
 //! other crates make. The extension traits of `futures-lite` add `read_to_end`, `write_all` and the like to all of them.
 //!
-//! - [`StreamReader`], [`StreamWriter`], [`open_connection`]: asyncio's streams.
+//! - [`StreamReader`], [`StreamWriter`], [`open_connection`], [`start_server`]: asyncio's streams. Over Unix sockets:
+//!   `open_unix_connection`, `start_unix_server`.
 //! - [`copy`], [`copy_bidirectional`], [`send_file`]: bytes from here to there.
 //! - [`split`], [`join`], [`duplex`]: streams of other streams, and of none.
 //! - [`stdin`], [`stdout`], [`stderr`].
@@ -35,6 +36,12 @@
 //! # })
 //! # }
 //! ```
+
+#[cfg(unix)]
+pub use tulipa_net::io::{UnixConnection, open_unix_connection};
+#[cfg(unix)]
+pub use tulipa_net::server::start_unix_server;
+pub use tulipa_net::server::{IntoHalves, start_server};
 
 pub use tulipa_net::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite,

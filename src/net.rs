@@ -64,7 +64,7 @@ pub use tulipa_net::{
     Connection, DrainReport, Listener, LiveConnection, Server, ServerBuilder, SharedListener, serve,
 };
 
-pub use tulipa_net::{Batch, Datagram, UdpSocket};
+pub use tulipa_net::{Batch, Datagram, UdpBuilder, UdpSocket};
 #[cfg(unix)]
 pub use tulipa_net::{
     PassedKind, PassedSocket, UnixDatagram, UnixListener, UnixStream, listen_fds, unix,

@@ -10,8 +10,10 @@
 
 #[cfg(unix)]
 mod async_fd;
+mod cancel_safety;
 mod connect;
 mod cut_short;
+mod documentation;
 mod give_up;
 mod io;
 mod multicore;
@@ -25,10 +27,12 @@ mod server_limits;
 mod servers;
 #[cfg(unix)]
 mod sock;
+mod start_server;
 mod tcp_socket;
 #[cfg(unix)]
 mod temp_dir;
 mod udp;
+mod udp_builder;
 #[cfg(unix)]
 mod unix_datagrams;
 #[cfg(unix)]

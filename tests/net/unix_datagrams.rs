@@ -256,6 +256,7 @@ fn dropped_calls_lose_no_datagram() {
             assert_eq!(receiver.recv(&mut buf).await.unwrap(), 4);
         }
 
+        let addr = receiver.local_addr().unwrap();
         let mut count = 0;
         while sender.try_send(b"fill").is_ok() {
             count += 1;
@@ -269,6 +270,11 @@ fn dropped_calls_lose_no_datagram() {
             );
             assert!(
                 cut_short::after(polls, sender.send_with_fds(b"no", &[]))
+                    .await
+                    .is_none()
+            );
+            assert!(
+                cut_short::after(polls, sender.send_to_addr(b"no", &addr))
                     .await
                     .is_none()
             );

@@ -256,7 +256,7 @@ fn errors_of_connect_name_the_path() {
 
 /// A listener of std's that holds as few connections as can be.
 #[cfg(target_os = "linux")]
-fn small_backlog(path: &std::path::Path) -> std::os::unix::net::UnixListener {
+pub(crate) fn small_backlog(path: &std::path::Path) -> std::os::unix::net::UnixListener {
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
     socket
         .bind(&socket2::SockAddr::unix(path).unwrap())

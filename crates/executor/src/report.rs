@@ -36,6 +36,10 @@ pub enum ExceptionKind {
     /// In debug mode: the loop was closed before the task had ended, and nobody had asked it to end.
     #[doc(alias = "Task was destroyed but it is pending!")]
     TaskDropped,
+    /// A writer held bytes when it was given up, and nobody is left to send them: the loop has ended. In debug mode also:
+    /// its stream had failed, and nobody had asked.
+    #[doc(alias = "ResourceWarning")]
+    BytesLost,
     /// Something else, described by the message.
     Other,
 }
@@ -112,6 +116,7 @@ impl fmt::Display for ExceptionContext<'_> {
             ExceptionKind::ShutdownStuck => "is stuck",
             ExceptionKind::SlowPoll => "was slow",
             ExceptionKind::TaskDropped => "was dropped unfinished",
+            ExceptionKind::BytesLost => "lost bytes",
             ExceptionKind::Other => "failed",
         })?;
         write!(f, ": {}", self.message)

@@ -5,7 +5,7 @@
 //! - [`addr`]: what can be given as an address. [`names`]: looking names up.
 //! - [`async_fd`]: any descriptor, and callbacks for its readiness. [`sock`]: any socket. [`pipe`]: pipes and
 //!   FIFOs.
-//! - [`udp`]: [`UdpSocket`], and batches of datagrams.
+//! - [`udp`]: [`UdpSocket`], its builder, and batches of datagrams.
 //! - `unix`: `UnixListener`, `UnixStream`, `UnixDatagram`, descriptor passing.
 //! - `activation` (private): sockets from a service manager.
 //! - [`server`]: [`serve`], [`Server`] and what it accepts from.
@@ -52,6 +52,6 @@ pub use tcp::{
     ConnectError, Connector, KeepAlive, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
     TcpListener, TcpSocket, TcpStream, WriteHalf,
 };
-pub use udp::{Batch, Datagram, UdpSocket};
+pub use udp::{Batch, Datagram, UdpBuilder, UdpSocket};
 #[cfg(unix)]
 pub use unix::{UnixDatagram, UnixListener, UnixStream};

@@ -2,9 +2,11 @@
 
 mod copy;
 mod duplex;
+#[cfg(unix)]
+mod kernel_copies;
 mod reader;
 mod send_file;
 #[cfg(unix)]
 mod stdio;
-mod support;
+pub(crate) mod support;
 mod writer;

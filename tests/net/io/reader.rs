@@ -493,7 +493,7 @@ fn a_failure_wakes_the_reader_and_wins_over_what_was_on_its_way() {
 
 #[test]
 fn reads_that_are_dropped_wherever_they_wait_lose_nothing() {
-    let data = b"line one\nline two;exactly9rest\nand the rest";
+    let data = b"line one\nline two;more: exactly9rest\nand the rest";
     tulipa::run(async {
         for polls in 1..8 {
             let mut reader = StreamReader::with_limit(16, Script::trickle(data));
@@ -509,6 +509,7 @@ fn reads_that_are_dropped_wherever_they_wait_lose_nothing() {
             }
             out.extend(insist!(reader.read_line()).unwrap());
             out.extend(insist!(reader.read_until_any(&[";", "--"])).unwrap());
+            out.extend(insist!(reader.read_until(b": ")).unwrap());
             let mut exactly = [0; 9];
             insist!(reader.read_exact(&mut exactly)).unwrap();
             out.extend(exactly);

@@ -1,5 +1,6 @@
 //! `StreamWriter`: buffering, water marks, ends, failures, and what becomes of bytes that were not sent.
 
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tulipa::io::{
     duplex, open_connection,
 };
 use tulipa::net::TcpListener;
+use tulipa::runtime::{ExceptionKind, Runner};
 
 use super::support::{Slow, pattern, polled, tcp_pair, turns};
 
@@ -423,6 +425,102 @@ fn when_the_loop_ends_what_the_stream_takes_at_once_is_sent() {
     assert_eq!(slow.taken.borrow()[..], *b"goodbye");
     assert_eq!(stuck.taken.borrow()[..], *b"goo");
     assert_eq!((slow.drops.get(), stuck.drops.get()), (1, 1));
+}
+
+/// Runs a future in a loop and closes it; what the exception handler heard of lost bytes.
+fn heard_of_lost_bytes(is_debug: bool, future: impl Future<Output = ()>) -> Vec<String> {
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let list = Rc::clone(&heard);
+    let runner = Runner::builder()
+        .debug(is_debug)
+        .exception_handler(move |context| {
+            if context.kind == ExceptionKind::BytesLost {
+                list.borrow_mut().push(context.to_string());
+            }
+        })
+        .build()
+        .unwrap();
+    runner.run_and_close(future);
+    heard.take()
+}
+
+// §11: dropped without close, ResourceWarning
+#[test]
+fn bytes_that_the_end_of_the_loop_cuts_off_are_told_once() {
+    let heard = heard_of_lost_bytes(false, async {
+        // One that nobody holds any more, one whose task has not ended, and one that was closed.
+        let stuck = StreamWriter::new(Slow::with_room(3));
+        stuck.write(b"goodbye");
+        drop(stuck);
+        drop(tulipa::spawn(async {
+            let stuck = StreamWriter::new(Slow::with_room(2));
+            stuck.write(b"goodbye");
+            std::future::pending::<()>().await;
+            drop(stuck);
+        }));
+        let closed = StreamWriter::new(Slow::with_room(1));
+        closed.write(b"goodbye");
+        closed.close();
+        turns(3).await;
+        drop(closed);
+    });
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    for count in ["4 bytes", "5 bytes", "6 bytes"] {
+        let times = heard.iter().filter(|it| it.contains(count)).count();
+        assert_eq!(times, 1, "{heard:?}");
+    }
+    assert!(
+        heard
+            .iter()
+            .all(|it| it.contains("no loop sends them any more"))
+    );
+}
+
+#[test]
+fn bytes_that_are_sent_or_thrown_away_on_purpose_are_no_news() {
+    for is_debug in [false, true] {
+        let heard = heard_of_lost_bytes(is_debug, async {
+            let sent = StreamWriter::new(Slow::with_room(100));
+            sent.write(b"goodbye");
+            drop(sent);
+            let aborted = StreamWriter::new(Slow::with_room(3));
+            aborted.write(b"goodbye");
+            turns(2).await;
+            aborted.abort();
+            drop(aborted);
+            // Somebody heard of it.
+            let slow = Slow::with_room(3);
+            let failed = StreamWriter::new(slow.clone());
+            failed.write(b"goodbye");
+            slow.fail(io::ErrorKind::BrokenPipe);
+            assert_eq!(kind(failed.flush().await), io::ErrorKind::BrokenPipe);
+            drop(failed);
+        });
+        assert!(heard.is_empty(), "{heard:?}");
+    }
+}
+
+#[test]
+fn a_failure_that_nobody_asks_for_is_told_in_debug_mode() {
+    for is_debug in [false, true] {
+        let heard = heard_of_lost_bytes(is_debug, async {
+            let slow = Slow::with_room(3);
+            let writer = StreamWriter::new(slow.clone());
+            writer.write(b"goodbye");
+            turns(2).await;
+            drop(writer);
+            slow.fail(io::ErrorKind::ConnectionReset);
+            turns(3).await;
+        });
+        match is_debug {
+            false => assert!(heard.is_empty(), "{heard:?}"),
+            true => {
+                assert_eq!(heard.len(), 1, "{heard:?}");
+                assert!(heard[0].contains("4 bytes of a StreamWriter"), "{heard:?}");
+                assert!(heard[0].contains("reset"), "{heard:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::task::{Context, Poll, ready};
 use futures_io::AsyncWrite;
 
 use crate::io::scratch::with_scratch;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::io::wire::as_sink;
 
 /// Sends the bytes of `file` that are in `range` to `stream`: all of them with `..`. Returns how many bytes it was, which is less than
 /// asked for if the file ends before.
@@ -17,7 +19,7 @@ use crate::io::scratch::with_scratch;
 /// Afterwards the file's position is behind the last byte that the stream took, in case of an error, and of a dropped call,
 /// too: to go on, send the range from there.
 ///
-/// To a `TcpStream` or a writing half of one, on Linux, bytes go by sendfile(2), without a detour through the program. Where that
+/// To a `TcpStream` or `UnixStream`, an owned writing half of one, or a pipe, on Linux, bytes go by sendfile(2), without a detour through the program. Where that
 /// is refused, and for any other stream, they are read and written. Either way reading waits for the disk when the file is not
 /// in memory, and the loop with it.
 ///
@@ -61,9 +63,9 @@ where
     check_kind(file)?;
     let mut sending = Sending::new(file, range);
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(socket) = native::as_socket(stream)
+    if let Some(sink) = as_sink(stream)
         && crate::io::sigpipe::is_harmless()
-        && poll_fn(|cx| native::poll(&mut sending, socket, cx)).await?
+        && poll_fn(|cx| native::poll(&mut sending, sink, cx)).await?
     {
         return Ok(sending.sent);
     }
@@ -201,32 +203,21 @@ impl Drop for Sending<'_> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod native {
     use super::*;
-    use std::any::Any;
 
     use rustix::fs::sendfile;
     use rustix::io::Errno;
     use tulipa_reactor::Direction;
 
-    use crate::io_source::IoSource;
-    use crate::tcp::{OwnedWriteHalf, TcpStream};
-
-    type Socket = IoSource<mio::net::TcpStream>;
+    use crate::io::wire::Wire;
 
     /// What one call sends at most: a file that must come from a disk is not to hold the loop for longer than that
     /// takes. Less costs calls, and sockets take hardly more at a time.
     const MOST: usize = 1024 * 1024;
 
-    pub(super) fn as_socket(stream: &dyn Any) -> Option<&Socket> {
-        if let Some(stream) = stream.downcast_ref::<TcpStream>() {
-            return Some(stream.inner().source());
-        }
-        Some(stream.downcast_ref::<OwnedWriteHalf>()?.inner().source())
-    }
-
     /// `false` if the system refuses; what was sent so far is counted.
     pub(super) fn poll(
         sending: &mut Sending<'_>,
-        socket: &Socket,
+        sink: &dyn Wire,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<bool>> {
         loop {
@@ -235,9 +226,9 @@ mod native {
                 return Poll::Ready(Ok(true));
             }
             let (file, position) = (sending.file, sending.position());
-            let polled = socket.poll_io(Direction::Write, cx, |socket| {
+            let polled = sink.poll_fd(Direction::Write, cx, &mut |sink| {
                 let mut offset = position;
-                Ok(sendfile(socket, file, Some(&mut offset), most)?)
+                Ok(sendfile(sink, file, Some(&mut offset), most)?)
             });
             match ready!(polled) {
                 Ok(0) => return Poll::Ready(Ok(true)), // The file has ended.

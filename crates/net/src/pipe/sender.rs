@@ -35,6 +35,11 @@ impl Sender {
         }
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn source(&self) -> &IoSource<OwnedFd> {
+        &self.source
+    }
+
     /// Adopts a pipe, a FIFO, a socket or a terminal. It is made non-blocking: see
     /// [`Receiver::from_fd`](super::Receiver::from_fd) for whom that may surprise.
     ///

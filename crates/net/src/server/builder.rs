@@ -29,6 +29,20 @@ const SAME_PORT_TRIES: usize = 16;
 ///
 /// It is bound to addresses with [`bind`](ServerBuilder::bind), or given listeners. Nothing is bound before it is
 /// [started](ServerBuilder::start) or [prepared](ServerBuilder::prepare), so the order of the calls does not matter.
+///
+/// # Examples
+/// ```no_run
+/// # mod tulipa { pub mod net { pub use tulipa_net::*; } }
+/// # async fn f() -> std::io::Result<()> {
+/// use tulipa::net::Server;
+///
+/// let builder = Server::builder().connection_limit(1000).bind("0.0.0.0:8080").await?;
+/// let server = builder.bind("[::]:8080").await?.start(async |mut connection| {
+///     connection.write_all(b"hello\n").await
+/// })?;
+/// server.serve_forever().await
+/// # }
+/// ```
 #[must_use = "the builder does nothing until `start`"]
 pub struct ServerBuilder<L: Listener = TcpListener> {
     listeners: Vec<L>,
@@ -64,6 +78,9 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// `InvalidInput`, when `addr` is not an address, and what looking names up says.
+    ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
     ///
     /// # Cancel safety
     /// Safe: nothing is bound yet.

@@ -17,6 +17,18 @@ use crate::tcp::TcpListener;
 /// A connection that a server has accepted: the stream, and who is at the other end.
 ///
 /// It dereferences to the stream, and implements `AsyncRead` and `AsyncWrite` where that does.
+///
+/// # Examples
+/// ```
+/// # mod tulipa { pub mod net { pub use tulipa_net::*; } }
+/// use tulipa::net::Connection;
+///
+/// async fn greet(mut connection: Connection) -> std::io::Result<()> {
+///     let greeting = format!("hello, {}\n", connection.peer());
+///     connection.write_all(greeting.as_bytes()).await?;
+///     connection.shutdown(std::net::Shutdown::Write)
+/// }
+/// ```
 pub struct Connection<L: Listener = TcpListener> {
     stream: L::Stream,
     peer: L::Addr,

@@ -24,18 +24,22 @@ mod sealed {
     use super::*;
 
     pub trait Outcome: 'static {
-        fn report(self);
+        /// Tells of an error, and says whether it was one.
+        fn report(self) -> bool;
     }
 
     impl Outcome for () {
-        fn report(self) {}
+        fn report(self) -> bool {
+            false
+        }
     }
 
     impl<E: fmt::Display + 'static> Outcome for Result<(), E> {
-        fn report(self) {
-            if let Err(error) = self {
+        fn report(self) -> bool {
+            if let Err(error) = &self {
                 report(ExceptionKind::Other, &error.to_string());
             }
+            self.is_err()
         }
     }
 }

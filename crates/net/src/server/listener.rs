@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use crate::tcp::{TcpListener, TcpStream};
+#[cfg(unix)]
+use crate::unix::{UnixListener, UnixStream};
 
 /// Something that a [`Server`](crate::server::Server) accepts connections from.
 ///
@@ -13,6 +15,36 @@ use crate::tcp::{TcpListener, TcpStream};
 /// filters or decorates what it accepts, or one over a transport that tulipa does not have.
 ///
 /// Dropping a listener closes it.
+///
+/// # Examples
+/// One that turns away whoever does not come from this machine:
+/// ```
+/// # mod tulipa { pub mod net { pub use tulipa_net::*; } }
+/// use std::io;
+/// use std::net::SocketAddr;
+/// use std::task::{Context, Poll, ready};
+/// use tulipa::net::{Listener, TcpListener, TcpStream};
+///
+/// struct Local(TcpListener);
+///
+/// impl Listener for Local {
+///     type Stream = TcpStream;
+///     type Addr = SocketAddr;
+///
+///     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+///         loop {
+///             let (stream, peer) = ready!(Listener::poll_accept(&self.0, cx))?;
+///             if peer.ip().is_loopback() {
+///                 return Poll::Ready(Ok((stream, peer)));
+///             }
+///         }
+///     }
+///
+///     fn local_addr(&self) -> io::Result<SocketAddr> {
+///         self.0.local_addr()
+///     }
+/// }
+/// ```
 pub trait Listener: 'static {
     /// What is accepted.
     type Stream: 'static;
@@ -46,5 +78,19 @@ impl Listener for TcpListener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         TcpListener::local_addr(self)
+    }
+}
+
+#[cfg(unix)]
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+    type Addr = std::os::unix::net::SocketAddr;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, Self::Addr)>> {
+        self.poll_accept_alone(cx)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        UnixListener::local_addr(self)
     }
 }

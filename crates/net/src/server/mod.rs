@@ -7,6 +7,7 @@
 //! - `builder`: [`ServerBuilder`], and binding. `accept`: the task of a listener, and what it does when descriptors run out.
 //!   `state`: what all of them share, with its drawing. `handler`: the task of a connection. `connection`: what handlers get,
 //!   and what the server lists. `ending`: drain and its report.
+//! - `streams`: [`start_server`] and its kin, whose callbacks get a reader and a writer.
 //!
 //! # What ends what
 //! | what happens | the listeners | the connections |
@@ -29,6 +30,7 @@ mod handler;
 mod listener;
 mod shared_listener;
 mod state;
+mod streams;
 
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
@@ -49,6 +51,9 @@ pub use ending::DrainReport;
 pub use handler::HandlerOutput;
 pub use listener::Listener;
 pub use shared_listener::SharedListener;
+#[cfg(unix)]
+pub use streams::start_unix_server;
+pub use streams::{IntoHalves, start_server};
 
 /// Serves the connections of `listener` until the code that awaits is cancelled, or the listener fails.
 ///
@@ -85,7 +90,6 @@ pub use shared_listener::SharedListener;
 /// .await
 /// # }
 /// ```
-#[doc(alias = "start_server")]
 #[doc(alias = "serve_forever")]
 pub async fn serve<L, F, R>(listener: L, handler: F) -> io::Result<()>
 where
@@ -300,6 +304,9 @@ impl<L: Listener> Server<L> {
     /// 4. Those that hang are named, in the report and to the loop's exception handler, and dropped where they wait.
     ///
     /// A handler that drains its own server is among those that are waited for: spawn a task for that.
+    ///
+    /// # Panics
+    /// Outside of a loop, when there are connections.
     ///
     /// # Cancel safety
     /// Dropping it leaves the server closed, and the connections where they are. Another call takes it up from there.

@@ -77,10 +77,12 @@ impl TcpListener {
     /// The message names the address; the error's source is the system's own. Of several addresses the
     /// first error is returned.
     ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
+    ///
     /// # Cancel safety
     /// Safe: it does not wait.
     #[doc(alias = "create_server")]
-    #[doc(alias = "start_server")]
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
         let mut first_error = None;
         for addr in resolve(addr).await? {

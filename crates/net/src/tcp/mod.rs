@@ -6,7 +6,7 @@ mod connect_error;
 mod connector;
 mod keep_alive;
 mod listener;
-mod options;
+pub(crate) mod options;
 mod socket;
 mod split;
 mod stream;

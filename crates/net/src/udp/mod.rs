@@ -1,6 +1,7 @@
 //! UDP: sockets, and batches of datagrams.
 
 mod batch;
+mod builder;
 mod socket;
 
 // How a batch goes to the kernel and comes from it.
@@ -12,4 +13,5 @@ mod batch_io;
 mod batch_io;
 
 pub use batch::{Batch, Datagram};
+pub use builder::UdpBuilder;
 pub use socket::UdpSocket;

@@ -5,14 +5,17 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tulipa_reactor::Direction;
 
 use crate::addr::{ToSocketAddrs, resolve};
 use crate::io_source::IoSource;
 use crate::tcp::address_error::at_address;
+#[cfg(unix)]
+use crate::tcp::options::{self, Family};
 use crate::udp::batch::{Batch, Received};
 use crate::udp::batch_io::{self, Offload};
+use crate::udp::builder::UdpBuilder;
 
 /// A UDP socket.
 ///
@@ -61,8 +64,7 @@ impl UdpSocket {
     /// Binds a socket. Port 0 lets the system choose, see [`local_addr`](UdpSocket::local_addr). Of
     /// several addresses the first that can be bound is used.
     ///
-    /// For options that must be set before binding, such as `SO_REUSEPORT`, make the socket with the
-    /// `socket2` crate and use [`from_std`](UdpSocket::from_std).
+    /// For options that must be set before binding, such as `SO_REUSEPORT`, see [`builder`](UdpSocket::builder).
     ///
     /// # Errors
     /// - `AddrInUse`: another socket is bound there.
@@ -73,19 +75,18 @@ impl UdpSocket {
     /// The message names the address; the error's source is the system's own. Of several addresses the
     /// first error is returned.
     ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
+    ///
     /// # Cancel safety
     /// Safe: a dropped call leaves nothing bound.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        let mut first_error = None;
-        for addr in resolve(addr).await? {
-            match bound(addr) {
-                Ok(socket) => return UdpSocket::from_mio(socket),
-                Err(error) => {
-                    first_error.get_or_insert(at_address("bind to", addr, error));
-                }
-            }
-        }
-        Err(first_error.expect("there is at least one address"))
+        UdpSocket::builder().bind(addr).await
+    }
+
+    /// Sets options that count before a socket is bound or connected.
+    pub fn builder() -> UdpBuilder {
+        UdpBuilder::default()
     }
 
     /// Adopts a socket. It is made non-blocking.
@@ -105,7 +106,7 @@ impl UdpSocket {
         Ok(self.source.into_socket()?.into())
     }
 
-    fn from_mio(socket: mio::net::UdpSocket) -> io::Result<UdpSocket> {
+    pub(super) fn from_mio(socket: mio::net::UdpSocket) -> io::Result<UdpSocket> {
         Ok(UdpSocket {
             offload: Offload::new(&socket)?,
             source: IoSource::new(socket),
@@ -119,6 +120,9 @@ impl UdpSocket {
     /// # Errors
     /// What connect(2) says, with the address; of several the first. `InvalidInput`: `addr` is not an
     /// address.
+    ///
+    /// # Panics
+    /// When a name has to be looked up outside of a loop.
     ///
     /// # Cancel safety
     /// Safe: nothing is sent.
@@ -633,6 +637,78 @@ impl UdpSocket {
         self.source.with(|it| it.set_broadcast(is_allowed))
     }
 
+    /// Whether other sockets may be bound to the same address. See [`UdpBuilder::reuse_address`].
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn reuse_address(&self) -> io::Result<bool> {
+        self.source.with(|it| SockRef::from(it).reuse_address())
+    }
+
+    /// Whether sockets of the same user may share the address. See [`UdpBuilder::reuse_port`].
+    ///
+    /// # Errors
+    /// What the operating system says.
+    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
+    pub fn reuse_port(&self) -> io::Result<bool> {
+        #[cfg(target_os = "freebsd")]
+        return self.source.with(|it| SockRef::from(it).reuse_port_lb());
+        #[cfg(not(target_os = "freebsd"))]
+        self.source.with(|it| SockRef::from(it).reuse_port())
+    }
+
+    /// Whether a socket for IPv6 takes datagrams of IPv6 only. See [`UdpBuilder::only_v6`].
+    ///
+    /// # Errors
+    /// What the operating system says, for instance that the socket is not for IPv6.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        self.source.with(|it| it.only_v6())
+    }
+
+    /// The network interface it is bound to. See [`UdpBuilder::device`].
+    ///
+    /// # Errors
+    /// What the operating system says.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn device(&self) -> io::Result<Option<String>> {
+        let device = self.source.with(|it| SockRef::from(it).device())?;
+        Ok(device.map(|name| String::from_utf8_lossy(&name).into_owned()))
+    }
+
+    /// The size of the send buffer, as the system counts it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn send_buffer_size(&self) -> io::Result<usize> {
+        self.source.with(|it| SockRef::from(it).send_buffer_size())
+    }
+
+    /// Asks for a send buffer of this many bytes. Linux doubles the number, and cuts it to its limit.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.source
+            .with(|it| SockRef::from(it).set_send_buffer_size(bytes))
+    }
+
+    /// The size of the receive buffer, as the system counts it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn recv_buffer_size(&self) -> io::Result<usize> {
+        self.source.with(|it| SockRef::from(it).recv_buffer_size())
+    }
+
+    /// Asks for a receive buffer of this many bytes, see [`UdpBuilder::recv_buffer_size`].
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.source
+            .with(|it| SockRef::from(it).set_recv_buffer_size(bytes))
+    }
+
     /// The number of routers that a datagram may pass: time to live over IPv4, hop limit over IPv6.
     ///
     /// # Errors
@@ -652,6 +728,32 @@ impl UdpSocket {
         self.source.with(|it| match it.local_addr()? {
             SocketAddr::V4(_) => SockRef::from(it).set_ttl_v4(ttl),
             SocketAddr::V6(_) => SockRef::from(it).set_unicast_hops_v6(ttl),
+        })
+    }
+
+    /// Sets how datagrams are marked for the routers. See [`UdpBuilder::traffic_class`].
+    ///
+    /// # Errors
+    /// What the operating system says.
+    #[cfg(unix)]
+    #[doc(alias = "set_tos")]
+    pub fn set_traffic_class(&self, class: u32) -> io::Result<()> {
+        self.source.with(|it| {
+            let family = Family::of(it.local_addr()?);
+            options::set_traffic_class(&SockRef::from(it), family, class)
+        })
+    }
+
+    /// How datagrams are marked for the routers.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    #[cfg(unix)]
+    #[doc(alias = "tos")]
+    pub fn traffic_class(&self) -> io::Result<u32> {
+        self.source.with(|it| {
+            let family = Family::of(it.local_addr()?);
+            options::traffic_class(&SockRef::from(it), family)
         })
     }
 
@@ -811,12 +913,4 @@ impl fmt::Debug for UdpSocket {
             .field("peer_addr", &self.peer_addr().ok())
             .finish_non_exhaustive()
     }
-}
-
-/// A non-blocking socket that is bound to `addr`, and not inherited by child processes.
-fn bound(addr: SocketAddr) -> io::Result<mio::net::UdpSocket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    Ok(mio::net::UdpSocket::from_std(socket.into()))
 }

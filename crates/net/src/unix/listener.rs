@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -51,7 +52,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// # }
 /// ```
 #[doc(alias = "create_unix_server")]
-#[doc(alias = "start_unix_server")]
 pub struct UnixListener {
     // The order matters: the file is removed while the socket is open.
     file: Option<SocketFile>,
@@ -169,6 +169,16 @@ impl UnixListener {
                 AcceptError::Listener => return Err(error),
             }
         }
+    }
+
+    /// Accepts one connection, with the system's errors. A single task may wait this way.
+    pub(crate) fn poll_accept_alone(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
+        self.source
+            .poll_io(Direction::Read, cx, |it| it.accept())
+            .map_ok(|(stream, peer)| (UnixStream::from_mio(stream), peer))
     }
 
     #[cold]

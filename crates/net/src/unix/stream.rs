@@ -461,6 +461,11 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn source(&self) -> &IoSource<mio::net::UnixStream> {
+        &self.source
+    }
+
     // A short read is not taken as the last one, unlike with TCP: bytes that were sent with descriptors
     // are not read together with what follows them, however much room there is.
 

@@ -10,6 +10,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::io::copy::one_way::OneWay;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::io::copy::splice;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::io::wire::as_stream;
 
 /// Copies everything that `a` yields to `b`, and everything that `b` yields to `a`, until both have ended. Returns how many
 /// bytes went from `a` to `b`, and from `b` to `a`.
@@ -24,11 +26,11 @@ use crate::io::copy::splice;
 /// When it has to wait outside of a runtime, for sockets.
 ///
 /// # Cancel safety
-/// Not safe: a dropped call may have read bytes (up to 64 KiB each way, more from TCP to TCP on Linux) that it had not written, and does not say
+/// Not safe: a dropped call may have read bytes (up to 64 KiB each way, more between sockets on Linux) that it had not written, and does not say
 /// how much it has copied. Dropped while it waits for both readers it has lost nothing.
 ///
 /// # Platform notes
-/// Between two of `TcpStream`, on Linux, bulk goes through a pipe by splice(2), and never leaves the kernel. An idle direction
+/// Between two of `TcpStream` and `UnixStream`, or a server's connections of these, on Linux, bulk goes through a pipe by splice(2), and never leaves the kernel. An idle direction
 /// holds neither pipe nor buffer. splice(2) raises `SIGPIPE`, so it is used only if the program ignores or catches that
 /// signal when the first copy begins, as Rust's programs do.
 ///
@@ -51,7 +53,7 @@ where
     B: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let (Some(a), Some(b)) = (as_socket(a), as_socket(b))
+    if let (Some(a), Some(b)) = (as_stream(a), as_stream(b))
         && crate::io::sigpipe::is_harmless()
     {
         return splice::copy_bidirectional(a, b).await;
@@ -65,12 +67,6 @@ where
         Poll::Ready(Ok((there.copy.total(), back.copy.total())))
     })
     .await
-}
-
-/// The stream as a socket of ours, if it is one.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn as_socket(stream: &dyn std::any::Any) -> Option<&crate::tcp::TcpStream> {
-    stream.downcast_ref()
 }
 
 #[derive(Default)]

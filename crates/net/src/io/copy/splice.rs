@@ -15,7 +15,6 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
@@ -23,7 +22,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tulipa_reactor::Direction;
 
 use crate::io::scratch::{SCRATCH_SIZE, with_scratch};
-use crate::tcp::TcpStream;
+use crate::io::wire::WiredStream;
 
 /// What a pipe is asked to hold. 64 KiB, what a pipe holds by itself, is a fifth slower; more is hardly faster, and a user's
 /// pipes may hold 64 MiB together: see pipe(7), pipe-user-pages-soft. If the system refuses, the pipe is as large as it is.
@@ -41,7 +40,10 @@ thread_local! {
     static POOL: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
 }
 
-pub(super) async fn copy_bidirectional(a: &TcpStream, b: &TcpStream) -> io::Result<(u64, u64)> {
+pub(super) async fn copy_bidirectional(
+    a: &dyn WiredStream,
+    b: &dyn WiredStream,
+) -> io::Result<(u64, u64)> {
     let (mut there, mut back) = (Way::default(), Way::default());
     poll_fn(|cx| {
         let is_there = there.poll(a, b, cx)?;
@@ -86,8 +88,8 @@ impl Through {
 impl Way {
     fn poll(
         &mut self,
-        from: &TcpStream,
-        to: &TcpStream,
+        from: &dyn WiredStream,
+        to: &dyn WiredStream,
         cx: &mut Context<'_>,
     ) -> io::Result<Poll<()>> {
         if self.is_done {
@@ -96,7 +98,7 @@ impl Way {
         let polled = self.poll_copy(from, to, cx)?;
         if polled.is_ready() {
             self.through = Through::default();
-            match to.shutdown(Shutdown::Write) {
+            match to.end_writing() {
                 // A connection that is gone has no direction to end.
                 Err(error) if error.kind() != io::ErrorKind::NotConnected => return Err(error),
                 _ => self.is_done = true,
@@ -107,8 +109,8 @@ impl Way {
 
     fn poll_copy(
         &mut self,
-        from: &TcpStream,
-        to: &TcpStream,
+        from: &dyn WiredStream,
+        to: &dyn WiredStream,
         cx: &mut Context<'_>,
     ) -> io::Result<Poll<()>> {
         loop {
@@ -140,15 +142,14 @@ impl Way {
     /// Reads once, and writes what is taken at once.
     fn poll_fill(
         &mut self,
-        from: &TcpStream,
-        to: &TcpStream,
+        from: &dyn WiredStream,
+        to: &dyn WiredStream,
         cx: &mut Context<'_>,
     ) -> io::Result<Poll<()>> {
         let Through::Pipe(pipe) = &mut self.through else {
             return self.poll_pass_on(from, to, cx);
         };
-        let source = from.inner().source();
-        let spliced = source.poll_io(Direction::Read, cx, |socket| {
+        let spliced = from.wire().poll_fd(Direction::Read, cx, &mut |socket| {
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
             Ok(splice(socket, None, pipe.write(), None, PIPE_SIZE, flags)?)
         });
@@ -175,19 +176,19 @@ impl Way {
     /// Reads once into the thread's buffer, writes from there, and keeps what is not taken at once.
     fn poll_pass_on(
         &mut self,
-        from: &TcpStream,
-        to: &TcpStream,
+        from: &dyn WiredStream,
+        to: &dyn WiredStream,
         cx: &mut Context<'_>,
     ) -> io::Result<Poll<()>> {
         with_scratch(|scratch| {
-            let Poll::Ready(count) = from.inner().poll_read(cx, scratch)? else {
+            let Poll::Ready(count) = from.poll_read(cx, scratch)? else {
                 return Ok(Poll::Pending);
             };
             self.is_ended = count == 0;
             self.is_bulk = count == SCRATCH_SIZE;
             let mut written = 0;
             while written < count {
-                match to.inner().poll_write(cx, &scratch[written..count])? {
+                match to.poll_write(cx, &scratch[written..count])? {
                     Poll::Ready(some) => {
                         written += taken(some)?;
                         self.total += some as u64;
@@ -212,11 +213,11 @@ impl Way {
     }
 
     /// Writes what was read.
-    fn poll_drain(&mut self, to: &TcpStream, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+    fn poll_drain(&mut self, to: &dyn WiredStream, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         let pipe = match &mut self.through {
             Through::Buffer { rest, written } => {
                 while *written < rest.len() {
-                    let Poll::Ready(some) = to.inner().poll_write(cx, &rest[*written..])? else {
+                    let Poll::Ready(some) = to.poll_write(cx, &rest[*written..])? else {
                         return Ok(Poll::Pending);
                     };
                     *written += taken(some)?;
@@ -229,8 +230,7 @@ impl Way {
             Through::Pipe(pipe) => pipe,
         };
         while pipe.filled > 0 {
-            let target = to.inner().source();
-            let spliced = target.poll_io(Direction::Write, cx, |socket| {
+            let spliced = to.wire().poll_fd(Direction::Write, cx, &mut |socket| {
                 let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
                 Ok(splice(pipe.read(), None, socket, None, pipe.filled, flags)?)
             });
@@ -345,5 +345,100 @@ impl Drop for FilledPipe {
                 pool.push(pipe);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream as StdTcp};
+    use std::os::unix::net::UnixStream as StdUnix;
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use crate::io::copy::copy_bidirectional;
+    use crate::tcp::TcpStream;
+    use crate::unix::UnixStream;
+
+    fn tcp_pair() -> (StdTcp, StdTcp) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = StdTcp::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    /// Copies all that `source` gets in one go to `target`, and checks that a pipe was used.
+    fn check<A, B>(a: StdSide, near_a: &mut A, b: StdSide, near_b: &mut B)
+    where
+        A: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
+        B: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
+    {
+        POOL.take();
+        // More than the buffer for small messages, less than sockets take without a reader.
+        let bytes: Vec<u8> = (0..SCRATCH_SIZE + BULK + 7).map(|it| it as u8).collect();
+        a.write(&bytes);
+        b.write(b"");
+        let mut copying = pin!(copy_bidirectional(near_a, near_b));
+        // On loopback all is there at once, and nobody has to wait: there is no reactor here.
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(result) = copying.as_mut().poll(&mut cx) else {
+            panic!("it has to wait")
+        };
+        assert_eq!(result.unwrap(), (bytes.len() as u64, 0));
+        assert!(b.read() == bytes);
+        assert!(a.read().is_empty());
+        assert_eq!(POOL.take().len(), 1, "a pipe was used");
+    }
+
+    enum StdSide {
+        Tcp(StdTcp),
+        Unix(StdUnix),
+    }
+
+    impl StdSide {
+        fn write(&self, bytes: &[u8]) {
+            match self {
+                StdSide::Tcp(stream) => {
+                    (&mut &*stream).write_all(bytes).unwrap();
+                    stream.shutdown(Shutdown::Write).unwrap();
+                }
+                StdSide::Unix(stream) => {
+                    (&mut &*stream).write_all(bytes).unwrap();
+                    stream.shutdown(Shutdown::Write).unwrap();
+                }
+            }
+        }
+
+        fn read(&self) -> Vec<u8> {
+            let mut bytes = Vec::new();
+            match self {
+                StdSide::Tcp(stream) => (&mut &*stream).read_to_end(&mut bytes).unwrap(),
+                StdSide::Unix(stream) => (&mut &*stream).read_to_end(&mut bytes).unwrap(),
+            };
+            bytes
+        }
+    }
+
+    fn tcp() -> (StdSide, TcpStream) {
+        let (far, near) = tcp_pair();
+        (StdSide::Tcp(far), TcpStream::from_std(near).unwrap())
+    }
+
+    fn unix() -> (StdSide, UnixStream) {
+        let (far, near) = StdUnix::pair().unwrap();
+        (StdSide::Unix(far), UnixStream::from_std(near).unwrap())
+    }
+
+    #[test]
+    fn bulk_between_sockets_of_any_kind_goes_through_a_pipe() {
+        let ((a, mut near_a), (b, mut near_b)) = (unix(), unix());
+        check(a, &mut near_a, b, &mut near_b);
+        let ((a, mut near_a), (b, mut near_b)) = (unix(), tcp());
+        check(a, &mut near_a, b, &mut near_b);
+        let ((a, mut near_a), (b, mut near_b)) = (tcp(), unix());
+        check(a, &mut near_a, b, &mut near_b);
+        let ((a, mut near_a), (b, mut near_b)) = (tcp(), tcp());
+        check(a, &mut near_a, b, &mut near_b);
     }
 }

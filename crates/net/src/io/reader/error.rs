@@ -8,6 +8,27 @@ use std::io;
 ///
 /// It becomes an [`io::Error`] by `?`: of kind `UnexpectedEof` or `InvalidData`, with the value here as its
 /// [inner error](io::Error::get_ref), or the stream's own.
+///
+/// # Examples
+/// ```
+/// # mod tulipa { pub use tulipa_net::io; }
+/// use tulipa::io::{ReadError, StreamReader};
+///
+/// # futures_lite::future::block_on(async {
+/// let mut reader = StreamReader::with_limit(8, &b"short\nmuch too long\n"[..]);
+/// assert_eq!(reader.read_line().await?, b"short\n");
+/// match reader.read_until(b"\n").await {
+///     Err(ReadError::LimitOverrun(overrun)) => assert_eq!(overrun.limit, 8),
+///     other => panic!("{other:?}"),
+/// }
+/// let mut reader = StreamReader::new(&b"no end"[..]);
+/// match reader.read_exact(&mut [0; 100]).await {
+///     Err(ReadError::Incomplete(incomplete)) => assert_eq!(incomplete.partial, b"no end"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<_, ReadError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadError {

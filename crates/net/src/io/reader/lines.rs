@@ -32,6 +32,9 @@ impl<'a, R: AsyncRead + Unpin> Lines<'a, R> {
     /// # Errors
     /// As [`read_line`](StreamReader::read_line). Lines go on after one that was too long.
     ///
+    /// # Panics
+    /// When the stream does, for instance a socket that has to wait outside of a runtime.
+    ///
     /// # Cancel safety
     /// Safe, as [`read_line`](StreamReader::read_line).
     pub async fn next(&mut self) -> Option<Result<Vec<u8>, ReadError>> {

@@ -185,6 +185,9 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     /// # Errors
     /// What the stream says.
     ///
+    /// # Panics
+    /// When the stream does, for instance a socket that has to wait outside of a runtime.
+    ///
     /// # Cancel safety
     /// Safe: bytes leave the reader only in the poll that returns them.
     pub async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -196,6 +199,9 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// # Errors
     /// What the stream says.
+    ///
+    /// # Panics
+    /// When the stream does, for instance a socket that has to wait outside of a runtime.
     ///
     /// # Cancel safety
     /// Safe: it takes nothing.
@@ -213,6 +219,9 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     /// - [`ReadError::Incomplete`]: the stream has ended before. What was there is in the error, and not in the reader any
     ///   more; `buf` is as it was.
     /// - [`ReadError::Io`]: the stream failed. What was read is in the reader.
+    ///
+    /// # Panics
+    /// When the stream does, for instance a socket that has to wait outside of a runtime.
     ///
     /// # Cancel safety
     /// Safe: what was read stays in the reader.
@@ -291,6 +300,9 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///   already; else all that is here was, and the rest of it comes as another line.
     /// - [`ReadError::Io`]: the stream failed. What was read is in the reader.
     ///
+    /// # Panics
+    /// When the stream does, for instance a socket that has to wait outside of a runtime.
+    ///
     /// # Cancel safety
     /// Safe: what was read stays in the reader.
     #[doc(alias = "readline")]
@@ -329,6 +341,9 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// # Errors
     /// What the stream says. What was read is in `out`.
+    ///
+    /// # Panics
+    /// When the stream does, for instance a socket that has to wait outside of a runtime.
     ///
     /// # Cancel safety
     /// Safe: what was read is in `out`.

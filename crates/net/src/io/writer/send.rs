@@ -26,6 +26,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::AsyncWrite;
 use tulipa_executor::cancel::catch_cancel;
+use tulipa_executor::debug::is_debug;
+use tulipa_executor::report::{ExceptionKind, report};
 use tulipa_executor::task::{JoinHandle, try_spawn};
 
 use crate::io::wait_set::WaitSet;
@@ -61,6 +63,10 @@ pub(super) struct State {
     refusal: Option<&'static str>,
     has_task: bool,
     error: Option<io::Error>,
+    /// Bytes that were dropped because of it.
+    lost: usize,
+    /// Somebody has been told of it.
+    is_error_told: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +104,8 @@ impl<W> Shared<W> {
                 refusal: None,
                 has_task: false,
                 error: None,
+                lost: 0,
+                is_error_told: false,
             }),
             waiting: WaitSet::new("StreamWriter"),
             task: Cell::new(None),
@@ -179,9 +187,11 @@ impl<W> Shared<W> {
 
     /// What a wait comes to, if anything.
     fn outcome(&self, until: Until) -> Option<io::Result<()>> {
-        let state = self.state.borrow();
+        let mut state = self.state.borrow_mut();
         if let Some(error) = &state.error {
-            return Some(Err(again(error)));
+            let error = again(error);
+            state.is_error_told = true;
+            return Some(Err(error));
         }
         if until == Until::Closed {
             let is_gone = self.stream.try_borrow().is_ok_and(|it| it.is_none());
@@ -297,6 +307,7 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
         if !has_failed && let Err(error) = ready!(self.poll_send_all(cx)) {
             let mut state = self.state.borrow_mut();
             state.error = Some(error);
+            state.lost = state.unsent;
             let dropped = state.drop_bytes();
             drop(state);
             drop(dropped);
@@ -379,6 +390,26 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
             Some(stream) => poll(Pin::new(stream), cx),
             None => Poll::Ready(Err(after_the_end("the writer is closed"))),
         }
+    }
+}
+
+/// Nobody is left who could send: neither a writer nor its task.
+impl<W> Drop for Shared<W> {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        let lost = state.unsent + state.lost;
+        if lost == 0 {
+            return;
+        }
+        let reason = match &state.error {
+            None => "no loop sends them any more: await `flush` or `wait_closed` before it ends"
+                .to_owned(),
+            // Peers come and go: as in asyncio that is told in debug mode only.
+            Some(error) if !state.is_error_told && is_debug() => error.to_string(),
+            Some(_) => return,
+        };
+        let message = format!("{lost} bytes of a StreamWriter were not sent: {reason}");
+        report(ExceptionKind::BytesLost, &message);
     }
 }
 

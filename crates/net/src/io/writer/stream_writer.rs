@@ -31,10 +31,10 @@ use crate::tcp::OwnedWriteHalf;
 ///
 /// # When it is dropped
 /// As after [`close`](StreamWriter::close): what is in the buffer is sent, then the stream is closed, by the task in the background. Nobody
-/// hears of an error.
+/// hears of an error, but for the loop's exception handler in debug mode.
 ///
-/// When the loop ends, what the stream takes at once is still sent, and the rest is lost: await `wait_closed` before
-/// `main` returns.
+/// When the loop ends, what the stream takes at once is still sent, and the rest is lost, which the exception handler is told
+/// (`ExceptionKind::BytesLost`): await `wait_closed` before `main` returns.
 ///
 /// # Examples
 /// ```
@@ -205,6 +205,44 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         self.shared
             .abort()
             .ok_or_else(|| io::Error::new(io::ErrorKind::BrokenPipe, "the writer is closed"))
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
+    /// The end of the writer, for who answers for its stream: a server.
+    pub(crate) fn ending(&self) -> Ending<W> {
+        Ending {
+            shared: Rc::clone(&self.shared),
+        }
+    }
+}
+
+/// Waits for the end of a writer that somebody else holds. Dropped before that, it drops what was not sent, and the stream;
+/// in a panic it lets the stream be closed in the background.
+pub(crate) struct Ending<W: AsyncWrite + Unpin + 'static> {
+    shared: Rc<Shared<W>>,
+}
+
+impl<W: AsyncWrite + Unpin + 'static> Ending<W> {
+    /// As [`StreamWriter::close`].
+    #[track_caller]
+    pub(crate) fn close(&self) {
+        self.shared.begin(End::Closing);
+    }
+
+    /// As [`StreamWriter::wait_closed`].
+    pub(crate) async fn wait_closed(&self) -> io::Result<()> {
+        poll_fn(|cx| self.shared.poll_until(Until::Closed, cx)).await
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> Drop for Ending<W> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.begin(End::Closing);
+        } else {
+            drop(self.shared.abort());
+        }
     }
 }
 
