@@ -108,8 +108,10 @@ macro_rules! option_methods {
                 self.with(|it| it.keepalive())
             }
 
-            /// How long bytes may stay unacknowledged until the connection is given up, with `TimedOut`
-            /// (`TCP_USER_TIMEOUT`); `None` for the system's own time.
+            /// How long bytes may stay unacknowledged until the connection is given up (`TCP_USER_TIMEOUT`), with
+            /// `TimedOut`, or with what routers and neighbours have said meanwhile, such as `HostUnreachable`.
+            /// `None` for the system's own time. It is looked at when bytes are sent again, so it takes longer by
+            /// up to that.
             ///
             /// # Errors
             /// What the operating system says.

@@ -120,8 +120,13 @@ impl TcpStream {
     /// side, or that `buf` is empty.
     ///
     /// # Errors
-    /// - `ConnectionReset`: the peer aborted the connection.
+    /// - `ConnectionReset`: the peer aborted the connection. `ConnectionAborted`: this system did.
+    /// - `TimedOut`, `HostUnreachable`: the peer does not answer. It is asked only by what was written, and by
+    ///   [probes](crate::KeepAlive): without either, waiting for a peer that is gone without a word never ends.
     /// - Anything else recv(2) reports. `WouldBlock` and `Interrupted` never escape.
+    ///
+    /// The end of a connection is told once, to whoever reads or writes first. After that there is the end of the stream
+    /// to read, and writing is a `BrokenPipe`.
     ///
     /// # Panics
     /// When it has to wait outside of a runtime, or in another loop than the stream belongs to.
@@ -187,7 +192,7 @@ impl TcpStream {
     ///
     /// # Errors
     /// - `BrokenPipe`, `ConnectionReset`: the peer has closed or aborted the connection. No signal is
-    ///   raised.
+    ///   raised. Other errors end it, too: see [`read`](TcpStream::read).
     /// - Anything else send(2) reports. `WouldBlock` and `Interrupted` never escape.
     ///
     /// # Panics
