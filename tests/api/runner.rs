@@ -190,16 +190,21 @@ fn a_failing_reactor_ends_the_run_with_its_error() {
     let mut runner = Runner::builder().reactor(failing).build().unwrap();
     let error = runner.try_run(pending::<()>()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+    let text = error.to_string();
+    assert!(
+        text.contains("reactor 'failing' cannot wait"),
+        "it names the operation: {text}"
+    );
     // A reactor that refuses a socket ends that socket's operation, which never comes to wait.
     let error = runner.try_run(async {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         let mut stream = tulipa::net::TcpStream::connect(listener.local_addr()?).await?;
         stream.read(&mut [0]).await
     });
-    assert_eq!(
-        error.unwrap().unwrap_err().kind(),
-        io::ErrorKind::OutOfMemory
-    );
+    let error = error.unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+    let text = error.to_string();
+    assert!(text.contains("cannot watch a descriptor"), "{text}");
 }
 
 #[test]

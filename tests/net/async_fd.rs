@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::give_up;
 use tulipa::net::{AsyncFd, on_readable, on_writable};
 use tulipa::runtime::{ExceptionKind, Runner};
-use tulipa::{spawn, yield_now};
+use tulipa::{spawn, timeout, yield_now};
 
 fn pair() -> (UnixStream, UnixStream) {
     let (one, two) = UnixStream::pair().unwrap();
@@ -34,6 +34,60 @@ async fn turns(count: u32) {
 /// Time in which the loop looks outside.
 async fn a_moment() {
     tulipa::sleep(Duration::from_millis(2)).await;
+}
+
+/// The kernel does not refuse what it has reported. Were it to, no edge would come until there is more.
+#[test]
+fn an_event_that_is_refused_right_away_is_asked_for_again() {
+    tulipa::run(async {
+        let (ours, mut theirs) = watched_pair();
+        let mut calls = 0;
+        let mut buf = [0; 8];
+        let read = ours.read_with(|mut it| {
+            calls += 1;
+            match calls {
+                1 => Err(ErrorKind::WouldBlock.into()),
+                _ => it.read(&mut buf),
+            }
+        });
+        let writer = async {
+            a_moment().await;
+            theirs.write_all(b"abc").unwrap();
+        };
+        let (count, ()) = timeout(Duration::from_secs(60), async {
+            tulipa::join!(read, writer)
+        })
+        .await
+        .expect("it is asked for again");
+        assert_eq!(count.unwrap(), 3);
+        assert_eq!(calls, 2);
+    });
+}
+
+#[test]
+fn an_event_that_is_refused_for_ever_costs_two_calls() {
+    let mut runner = Runner::builder().build().unwrap();
+    if runner.reactor_name() != "mio" {
+        return; // poll(2) reports levels: one call a turn.
+    }
+    let calls = Rc::new(Cell::new(0));
+    let count = Rc::clone(&calls);
+    runner.run(async move {
+        let (ours, mut theirs) = watched_pair();
+        theirs.write_all(b"abc").unwrap();
+        let task = spawn(async move {
+            let refuse = |_: &UnixStream| {
+                count.set(count.get() + 1);
+                Err(ErrorKind::WouldBlock.into())
+            };
+            ours.read_with::<()>(refuse).await
+        });
+        for _ in 0..20 {
+            a_moment().await;
+        }
+        task.abort();
+    });
+    assert_eq!(calls.get(), 2, "the event, and the one that was asked for");
 }
 
 // §15, TC03

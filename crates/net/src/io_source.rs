@@ -7,7 +7,8 @@
 //!    what it would refuse.
 //! 3. It tries. What comes of that, an error included, is the result, but for `Interrupted` (again)
 //!    and `WouldBlock`: then the socket is registered, if this is the first time, or the driver is
-//!    told, and the operation waits.
+//!    told, and the operation waits. (If the driver had been told the opposite and nothing came of it,
+//!    it looks again: see the reactor's `slot`.)
 //!
 //! A socket that never has to wait is never registered. Registration is for both directions at once.
 
@@ -20,9 +21,10 @@ use std::task::{Context, Poll, ready};
 
 use tulipa_base::budget;
 use tulipa_base::wait::{self, Kind, Label};
-use tulipa_reactor::{Direction, Driver, Registration};
+use tulipa_reactor::{Direction, Driver, Recheck, Registration};
 
 use crate::socket_cell::{Socket, SocketCell};
+use crate::watch_error::cannot_watch;
 
 /// Whether a read that finds less than it asked for has taken all there was. It has for stream sockets
 /// behind edge-triggered epoll and kqueue, see epoll(7) under 'Possible pitfalls'; mio's Windows
@@ -70,10 +72,13 @@ impl<S: Socket> IoSource<S> {
         loop {
             if registration.is_ready(direction) {
                 match self.socket.with(&mut operation) {
-                    Ok(value) => return Poll::Ready(Ok(value)),
+                    Ok(value) => {
+                        registration.got_on(direction);
+                        return Poll::Ready(Ok(value));
+                    }
                     Err(error) => match error.kind() {
                         io::ErrorKind::Interrupted => continue,
-                        io::ErrorKind::WouldBlock => registration.clear(direction),
+                        io::ErrorKind::WouldBlock => self.refused(registration, direction)?,
                         _ => return Poll::Ready(Err(error)),
                     },
                 }
@@ -154,7 +159,10 @@ impl<S: Socket> IoSource<S> {
                     self.note_not_ready(direction)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+                result => {
+                    self.got_on(direction);
+                    return result;
+                }
             }
         }
     }
@@ -222,22 +230,41 @@ impl<S: Socket> IoSource<S> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if let Some(registration) = self.registration.get() {
-                        registration.clear(direction);
+                        self.refused(registration, direction)?;
                     }
                     return Err(error);
                 }
-                result => return result,
+                result => {
+                    self.got_on(direction);
+                    return result;
+                }
             }
+        }
+    }
+
+    /// Takes note that the system did not refuse an operation.
+    #[inline]
+    fn got_on(&self, direction: Direction) {
+        if let Some(registration) = self.registration.get() {
+            registration.got_on(direction);
+        }
+    }
+
+    /// Takes note that the system refused an operation.
+    #[inline]
+    fn refused(&self, registration: &Registration, direction: Direction) -> io::Result<()> {
+        match registration.refused(direction) {
+            Recheck::Needless => Ok(()),
+            Recheck::Needed => self.socket.reregister(registration).map_err(cannot_watch),
         }
     }
 
     /// Takes note that the socket was not ready; registers it, if it is not registered yet.
     fn note_not_ready(&self, direction: Direction) -> io::Result<()> {
         match self.registration.get() {
-            Some(registration) => registration.clear(direction),
-            None => drop(self.registration()?),
+            Some(registration) => self.refused(registration, direction),
+            None => self.registration().map(drop),
         }
-        Ok(())
     }
 
     /// The registration, made now if there is none.
@@ -253,7 +280,7 @@ impl<S: Socket> IoSource<S> {
         let Some(driver) = Driver::current() else {
             panic_outside()
         };
-        let registration = self.socket.register(&driver)?;
+        let registration = self.socket.register(&driver).map_err(cannot_watch)?;
         Ok(self.registration.get_or_init(|| registration))
     }
 

@@ -36,6 +36,7 @@ mod activation;
 mod halves;
 mod io_source;
 mod socket_cell;
+mod watch_error;
 
 #[cfg(unix)]
 pub use activation::{PassedKind, PassedSocket, listen_fds};

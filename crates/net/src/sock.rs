@@ -15,7 +15,7 @@ use tulipa_sync::Lock;
 use crate::addr::{Target, ToSocketAddrs};
 use crate::io_source::IoSource;
 use crate::names::{default_resolver, look_up};
-use crate::tcp::is_in_progress;
+use crate::tcp::{Connecting, begin_connect};
 
 /// A socket of any kind, made elsewhere, with the operations of the system.
 ///
@@ -243,12 +243,9 @@ impl Socket {
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
         let addr = self.choose(addr.target()?).await?;
         let _turn = self.sending.lock().await;
-        let connected = self
-            .source
-            .with(|it| SockRef::from(it).connect(&addr.into()));
-        match connected {
-            Err(error) if is_in_progress(&error) => {}
-            result => return result,
+        let begin = |it: &OwnedFd| begin_connect(&SockRef::from(it), &addr.into());
+        if self.source.with(begin)? == Connecting::Done {
+            return Ok(());
         }
         let connected = |it: &OwnedFd| {
             let socket = SockRef::from(it);

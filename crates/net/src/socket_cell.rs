@@ -47,6 +47,11 @@ mod unix {
             Registration::new(driver, &mut Descriptor(self.0.as_fd()))
         }
 
+        #[cold]
+        pub(crate) fn reregister(&self, registration: &Registration) -> io::Result<()> {
+            registration.reregister(&mut Descriptor(self.0.as_fd()))
+        }
+
         pub(crate) fn deregister(&self, registration: Registration) -> io::Result<()> {
             registration.deregister(&mut Descriptor(self.0.as_fd()))
         }
@@ -96,6 +101,11 @@ mod windows {
 
         pub(crate) fn register(&self, driver: &Rc<Driver>) -> io::Result<Registration> {
             Registration::new(driver, &mut *self.0.borrow_mut())
+        }
+
+        #[cold]
+        pub(crate) fn reregister(&self, registration: &Registration) -> io::Result<()> {
+            registration.reregister(&mut *self.0.borrow_mut())
         }
 
         pub(crate) fn deregister(&self, registration: Registration) -> io::Result<()> {

@@ -120,6 +120,7 @@ impl Driver {
             self.unparker.finish();
             result
         };
+        let result = result.map_err(|error| self.cannot_wait(error));
         let panic = self.deliver(&events);
         events.clear();
         self.events.set(events);
@@ -127,6 +128,13 @@ impl Driver {
             resume_unwind(payload);
         }
         result
+    }
+
+    #[cold]
+    fn cannot_wait(&self, error: io::Error) -> io::Error {
+        let name = self.reactor_name();
+        let message = format!("the reactor '{name}' cannot wait for events: {error}");
+        io::Error::new(error.kind(), message)
     }
 
     /// Prepares for a wait that somebody else does, on [`Driver::descriptor`], for as long as the answer
@@ -247,7 +255,7 @@ impl Driver {
             return Err(io::Error::other("the event loop is closed"));
         }
         self.ensure_same_process()?;
-        let slot = self.new_slot()?;
+        let slot = self.new_slot(interest)?;
         let token = Key::of(&slot).token();
         if let Err(error) = self.reactor.borrow_mut().register(source, token, interest) {
             self.slots.borrow_mut().remove(slot.index());
@@ -256,7 +264,7 @@ impl Driver {
         Ok(slot)
     }
 
-    fn new_slot(&self) -> io::Result<Rc<Slot>> {
+    fn new_slot(&self, interest: Interest) -> io::Result<Rc<Slot>> {
         let generation = self.next_generation.get();
         self.next_generation.set(Key::generation_after(generation));
         let mut slots = self.slots.borrow_mut();
@@ -264,9 +272,19 @@ impl Driver {
         if !Key::can_hold(place.key()) {
             return Err(io::Error::other("more sources than a token can tell apart"));
         }
-        let slot = Rc::new(Slot::new(place.key(), generation));
+        let slot = Rc::new(Slot::new(place.key(), generation, interest));
         place.insert(Rc::clone(&slot));
         Ok(slot)
+    }
+
+    /// Has the source reported afresh.
+    pub(crate) fn reregister(&self, source: &mut dyn Source, slot: &Slot) -> io::Result<()> {
+        if self.is_closed.get() || self.is_inherited() {
+            return Ok(()); // Whoever waits is told elsewhere.
+        }
+        let token = Key::of(slot).token();
+        let mut reactor = self.reactor.borrow_mut();
+        reactor.reregister(source, token, slot.interest())
     }
 
     /// Gives a source's slot up and stops watching the source.
@@ -293,6 +311,11 @@ impl Driver {
         let removed = self.slots.borrow_mut().try_remove(slot.index());
         drop(removed);
         Key::of(slot).token()
+    }
+
+    #[inline]
+    pub(crate) fn needs_rearm(&self) -> bool {
+        self.needs_rearm
     }
 
     /// Asks the backend to report `direction` again.

@@ -30,6 +30,7 @@ pub use backend::Choice;
 pub use driver::Driver;
 pub use reactor::{Event, Interest, Reactor, Readiness, Token};
 pub use registration::{Direction, Registration};
+pub use slot::Recheck;
 #[cfg(unix)]
 pub use source::Descriptor;
 pub use source::Source;

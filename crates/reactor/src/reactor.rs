@@ -120,7 +120,7 @@ pub enum Wait {
 ///    time it becomes ready in a direction of interest, some later [`Reactor::poll`] reports it.
 /// 2. Readiness is told on its edge: once reported, a direction need not be reported again before
 ///    [`Reactor::rearm`] was called for it, after an operation had found it not ready. A source that is
-///    ready when it is registered or rearmed is reported.
+///    ready when it is registered, registered again or rearmed is reported.
 /// 3. Reporting more, or a source that is not ready, is allowed: whoever acts on it tries.
 /// 4. After `deregister`, the token is not reported by later polls.
 /// 5. `poll` returns at once when the waker was used since the last poll.
@@ -138,6 +138,21 @@ pub trait Reactor {
         token: Token,
         interest: Interest,
     ) -> io::Result<()>;
+
+    /// Reports `source`, which is registered under `token`, afresh for what it is ready for. Called only where
+    /// [`Reactor::needs_rearm`] says no.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn reregister(
+        &mut self,
+        source: &mut dyn Source,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let _ = (source, token, interest);
+        Ok(())
+    }
 
     /// Stops watching `source`.
     ///

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::driver::Driver;
 use crate::reactor::{Interest, Token};
-use crate::slot::Slot;
+use crate::slot::{Recheck, Slot};
 use crate::source::Source;
 
 /// One way of a source.
@@ -131,7 +131,34 @@ impl Registration {
         self.slot.is_ready(direction)
     }
 
-    /// Takes note that an operation found the source not ready: `WouldBlock`.
+    /// Takes note that an operation in `direction` got on.
+    #[inline]
+    pub fn got_on(&self, direction: Direction) {
+        self.slot.got_on(direction);
+    }
+
+    /// Takes note that the system refused an operation: `WouldBlock`. If an event had just said otherwise, the source
+    /// has to be [registered again](Registration::reregister), since one of the two was false.
+    #[inline]
+    pub fn refused(&self, direction: Direction) -> Recheck {
+        let recheck = self.slot.refused(direction);
+        if self.driver.needs_rearm() {
+            self.driver.rearm(&self.slot, direction);
+            return Recheck::Needless; // It is reported again if it is ready.
+        }
+        recheck
+    }
+
+    /// Registers `source`, which is the one of this registration, again: what it is ready for is reported afresh.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    #[cold]
+    pub fn reregister(&self, source: &mut dyn Source) -> io::Result<()> {
+        self.driver.reregister(source, &self.slot)
+    }
+
+    /// Takes note that the source is not ready, of which there is no doubt.
     #[inline]
     pub fn clear(&self, direction: Direction) {
         self.slot.clear(direction);

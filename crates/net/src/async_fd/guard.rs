@@ -54,10 +54,15 @@ impl<'a, T: AsFd> AsyncFdReadyGuard<'a, T> {
         match operation(self.fd) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // Nothing has come between: events arrive while the loop waits.
-                self.fd.registration().clear(self.direction);
-                Err(TryIoError(()))
+                match self.fd.refused(self.direction) {
+                    Ok(()) => Err(TryIoError(())),
+                    Err(error) => Ok(Err(error)),
+                }
             }
-            result => Ok(result),
+            result => {
+                self.fd.registration().got_on(self.direction);
+                Ok(result)
+            }
         }
     }
 

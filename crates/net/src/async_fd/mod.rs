@@ -16,8 +16,9 @@ use std::task::{Context, Poll, ready};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tulipa_base::budget;
 use tulipa_base::wait::{self, Kind, Label};
-use tulipa_reactor::{Descriptor, Direction, Driver, Interest, Registration};
+use tulipa_reactor::{Descriptor, Direction, Driver, Interest, Recheck, Registration};
 
+use crate::watch_error::cannot_watch;
 pub use guard::{AsyncFdReadyGuard, TryIoError};
 use refusal::{ensure_not_file, explain};
 use watch::Watch;
@@ -277,10 +278,25 @@ impl<T: AsFd> AsyncFd<T> {
             match operation(self.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.registration().clear(direction);
+                    self.refused(direction)?;
                     return Err(error);
                 }
-                result => return result,
+                result => {
+                    self.registration().got_on(direction);
+                    return result;
+                }
+            }
+        }
+    }
+
+    /// Takes note that the system refused an operation.
+    fn refused(&self, direction: Direction) -> io::Result<()> {
+        let registration = self.registration();
+        match registration.refused(direction) {
+            Recheck::Needless => Ok(()),
+            Recheck::Needed => {
+                let reregistered = registration.reregister(&mut Descriptor(self.as_fd()));
+                reregistered.map_err(cannot_watch)
             }
         }
     }

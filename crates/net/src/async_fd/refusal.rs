@@ -8,6 +8,8 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use crate::watch_error::cannot_watch;
+
 /// Files are always ready, as far as the system is concerned, and block all the same. epoll refuses them;
 /// poll(2) and kqueue take some of them, so that is asked here for all.
 pub(super) fn ensure_not_file(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -26,7 +28,7 @@ pub(super) fn ensure_not_file(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub(super) fn explain(error: io::Error) -> io::Error {
     match Errno::from_io_error(&error) {
         Some(Errno::PERM) => refused("a descriptor of this kind", error),
-        _ => error,
+        _ => cannot_watch(error),
     }
 }
 

@@ -84,7 +84,10 @@ async fn system_look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> 
     }
     match result {
         Ok(result) => result,
-        Err(BlockingError::ThreadSpawn { error, .. }) => Err(error),
+        // The system says EAGAIN, whose kind would read as if one should simply wait.
+        Err(BlockingError::ThreadSpawn { error, .. }) => Err(io::Error::other(format!(
+            "cannot start a thread for it: {error}"
+        ))),
         Err(error) => Err(io::Error::other(error)),
     }
 }

@@ -17,6 +17,6 @@ pub use keep_alive::KeepAlive;
 pub use listener::TcpListener;
 pub use socket::TcpSocket;
 #[cfg(unix)]
-pub(crate) use socket::is_in_progress;
+pub(crate) use socket::{Connecting, begin_connect};
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use stream::TcpStream;

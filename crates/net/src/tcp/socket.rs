@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::tcp::address_error::at_address;
 use crate::tcp::keep_alive::KeepAlive;
@@ -140,13 +140,9 @@ impl TcpSocket {
 
     /// Connects, with the system's errors.
     pub(crate) async fn connect_plainly(self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let is_connected = match self.socket.connect(&addr.into()) {
-            Ok(()) => true,
-            Err(error) if is_in_progress(&error) => false,
-            Err(error) => return Err(error),
-        };
+        let connecting = begin_connect(&self.socket, &addr.into())?;
         let stream = TcpStream::from_mio(mio::net::TcpStream::from_std(self.socket.into()));
-        if !is_connected {
+        if connecting == Connecting::GoesOn {
             poll_fn(|cx| stream.inner().poll_connected(cx)).await?;
         }
         Ok(stream)
@@ -346,18 +342,39 @@ fn nonblocking(domain: Domain) -> io::Result<Socket> {
     }
 }
 
-/// Whether connect has begun and goes on by itself. After an interruption it does too, see connect(2).
-pub(crate) fn is_in_progress(error: &io::Error) -> bool {
+/// What a call of connect has led to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Connecting {
+    Done,
+    /// The system goes on by itself.
+    GoesOn,
+}
+
+/// Begins to connect. If that is interrupted it goes on by itself, see connect(2), or has not begun: calling again
+/// tells.
+pub(crate) fn begin_connect(socket: &Socket, addr: &SockAddr) -> io::Result<Connecting> {
     #[cfg(unix)]
     {
         use rustix::io::Errno;
-        matches!(
-            Errno::from_io_error(error),
-            Some(Errno::INPROGRESS | Errno::INTR)
-        )
+        let mut is_interrupted = false;
+        loop {
+            let Err(error) = socket.connect(addr) else {
+                return Ok(Connecting::Done);
+            };
+            match Errno::from_io_error(&error) {
+                Some(Errno::INTR) => is_interrupted = true,
+                Some(Errno::INPROGRESS) => return Ok(Connecting::GoesOn),
+                Some(Errno::ALREADY) if is_interrupted => return Ok(Connecting::GoesOn),
+                Some(Errno::ISCONN) if is_interrupted => return Ok(Connecting::Done),
+                _ => return Err(error),
+            }
+        }
     }
     #[cfg(not(unix))]
-    {
-        error.kind() == io::ErrorKind::WouldBlock
+    match socket.connect(addr) {
+        Ok(()) => Ok(Connecting::Done),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Connecting::GoesOn),
+        Err(error) => Err(error),
     }
 }

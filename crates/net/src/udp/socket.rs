@@ -129,7 +129,7 @@ impl UdpSocket {
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
         let mut first_error = None;
         for addr in resolve(addr).await? {
-            match self.source.with(|it| it.connect(addr)) {
+            match self.connect_uninterrupted(addr) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     first_error.get_or_insert(at_address("connect to", addr, error));
@@ -137,6 +137,15 @@ impl UdpSocket {
             }
         }
         Err(first_error.expect("there is at least one address"))
+    }
+
+    fn connect_uninterrupted(&self, addr: SocketAddr) -> io::Result<()> {
+        loop {
+            match self.source.with(|it| it.connect(addr)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 
     /// Sends a datagram to the peer that the socket is [connected](UdpSocket::connect) to, and returns

@@ -44,8 +44,8 @@ struct MioWakeup(mio::Waker);
 
 impl Wakeup for MioWakeup {
     fn wakeup(&self) {
-        // It fails only when the wait it should end is gone already.
-        let _ = self.0.wake();
+        // Otherwise it fails only when the wait it should end is gone already.
+        while matches!(self.0.wake(), Err(error) if error.kind() == io::ErrorKind::Interrupted) {}
     }
 }
 
@@ -82,14 +82,21 @@ impl Reactor for MioReactor {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        let interest = match interest {
-            Interest::Read => READ,
-            Interest::Write => mio::Interest::WRITABLE,
-            Interest::Both => READ.add(mio::Interest::WRITABLE),
-        };
         source
             .as_mio()
-            .register(self.poll.registry(), mio::Token(token.0), interest)
+            .register(self.poll.registry(), mio::Token(token.0), flags(interest))
+    }
+
+    /// `EPOLL_CTL_MOD` and `EV_ADD` look at once whether the source is ready.
+    fn reregister(
+        &mut self,
+        source: &mut dyn Source,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        source
+            .as_mio()
+            .reregister(self.poll.registry(), mio::Token(token.0), flags(interest))
     }
 
     fn deregister(&mut self, source: &mut dyn Source, _token: Token) -> io::Result<()> {
@@ -157,5 +164,13 @@ impl Reactor for MioReactor {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn arm(&mut self, deadline: Instant) -> io::Result<()> {
         self.timer.arm_for(deadline)
+    }
+}
+
+fn flags(interest: Interest) -> mio::Interest {
+    match interest {
+        Interest::Read => READ,
+        Interest::Write => mio::Interest::WRITABLE,
+        Interest::Both => READ.add(mio::Interest::WRITABLE),
     }
 }

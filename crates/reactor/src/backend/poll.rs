@@ -60,7 +60,7 @@ struct PipeWakeup(OwnedFd);
 impl Wakeup for PipeWakeup {
     fn wakeup(&self) {
         // A full pipe is a wake-up that has not been noticed yet; a closed one has nobody to wake.
-        let _ = rustix::io::write(&self.0, &[1]);
+        let _ = rustix::io::retry_on_intr(|| rustix::io::write(&self.0, &[1]));
     }
 }
 

@@ -161,4 +161,8 @@ fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<(
         .name(name.to_owned())
         .spawn(run)
         .map(drop)
+        .map_err(|error| {
+            // The system says EAGAIN, whose kind would read as if one should simply wait.
+            io::Error::other(format!("cannot start the thread '{name}': {error}"))
+        })
 }
