@@ -15,47 +15,67 @@ const FIGURES: &[Figure] = &[
     Figure::higher("rate", "datagrams/s"),
 ];
 
+/// Names say how many sockets, and how many datagrams each has under way.
 pub(super) const CASES: &[Case] = &[
     Case {
-        name: "udp/echo 64 B × 50",
+        name: "udp/echo 64 B × 50 × 1",
         figures: FIGURES,
         entrants: Entrants::RuntimesAndRaw,
         full_only: false,
-        measure: |runtime, scale| echo(runtime, Service::Udp, 1, scale),
+        measure: |runtime, scale| echo(runtime, Service::Udp, (50, 1), scale),
     },
     Case {
-        name: "udp/echo 64 B × 200",
+        name: "udp/echo 64 B × 50 × 4",
         figures: FIGURES,
         entrants: Entrants::RuntimesAndRaw,
         full_only: false,
-        measure: |runtime, scale| echo(runtime, Service::Udp, 4, scale),
+        measure: |runtime, scale| echo(runtime, Service::Udp, (50, 4), scale),
     },
     Case {
-        name: "udp/echo 64 B × 50, batches",
+        name: "udp/echo 64 B × 4 × 50",
         figures: FIGURES,
         entrants: Entrants::RuntimesAndRaw,
         full_only: false,
-        measure: |runtime, scale| echo(runtime, Service::UdpBatches, 1, scale),
+        measure: |runtime, scale| echo(runtime, Service::Udp, (4, 50), scale),
     },
     Case {
-        name: "udp/echo 64 B × 200, batches",
+        name: "udp/echo 64 B × 50 × 1, batches",
         figures: FIGURES,
         entrants: Entrants::RuntimesAndRaw,
         full_only: false,
-        measure: |runtime, scale| echo(runtime, Service::UdpBatches, 4, scale),
+        measure: |runtime, scale| echo(runtime, Service::UdpBatches, (50, 1), scale),
+    },
+    Case {
+        name: "udp/echo 64 B × 50 × 4, batches",
+        figures: FIGURES,
+        entrants: Entrants::RuntimesAndRaw,
+        full_only: false,
+        measure: |runtime, scale| echo(runtime, Service::UdpBatches, (50, 4), scale),
+    },
+    Case {
+        name: "udp/echo 64 B × 4 × 50, batches",
+        figures: FIGURES,
+        entrants: Entrants::RuntimesAndRaw,
+        full_only: false,
+        measure: |runtime, scale| echo(runtime, Service::UdpBatches, (4, 50), scale),
     },
 ];
 
-/// 50 sockets, which keep `depth` datagrams under way each.
-fn echo(runtime: &str, service: Service, depth: usize, scale: Scale) -> Measured {
-    measure(runtime, service, depth, scale).map_err(|error| error.to_string())
+/// So many sockets, which keep so many datagrams under way each.
+fn echo(runtime: &str, service: Service, load: (usize, usize), scale: Scale) -> Measured {
+    measure(runtime, service, load, scale).map_err(|error| error.to_string())
 }
 
-fn measure(runtime: &str, service: Service, depth: usize, scale: Scale) -> io::Result<Vec<f64>> {
+fn measure(
+    runtime: &str,
+    service: Service,
+    (sockets, depth): (usize, usize),
+    scale: Scale,
+) -> io::Result<Vec<f64>> {
     let server = Server::start(runtime, service)?;
     pinning::pin_to(Place::Peer);
     let clock = server.cpu_clock()?;
-    let mut echo = UdpEcho::connect(server.address(), SOCKETS, depth, MESSAGE_BYTES)?;
+    let mut echo = UdpEcho::connect(server.address(), sockets, depth, MESSAGE_BYTES)?;
     let (warm_up, measured) = scale.pick(
         (Duration::from_millis(200), Duration::from_secs(1)),
         QUICK_WINDOWS,
@@ -69,5 +89,4 @@ fn measure(runtime: &str, service: Service, depth: usize, scale: Scale) -> io::R
     ])
 }
 
-const SOCKETS: usize = 50;
 const MESSAGE_BYTES: usize = 64;

@@ -126,6 +126,14 @@ impl UdpEcho {
     }
 
     fn send(&mut self, index: usize, count: usize) -> io::Result<()> {
+        let mut left = count;
+        while left > 0 {
+            left -= self.send_some(index, left)?;
+        }
+        Ok(())
+    }
+
+    fn send_some(&mut self, index: usize, count: usize) -> io::Result<usize> {
         let socket = &mut self.sockets[index];
         let mut part = libc::iovec {
             iov_base: self.message.as_mut_ptr().cast(),
@@ -141,7 +149,7 @@ impl UdpEcho {
             -1 => Err(io::Error::last_os_error()),
             sent => {
                 socket.under_way += sent as usize;
-                Ok(())
+                Ok(sent as usize)
             }
         }
     }

@@ -24,10 +24,17 @@ impl<A: sealed::ToTarget + ?Sized> ToSocketAddrs for A {}
 
 /// The addresses that `addr` stands for, in the order in which to try them; at least one.
 pub(crate) async fn resolve(addr: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
-    match addr.target()? {
-        Target::Address(addr) => Ok(vec![addr]),
-        Target::List(addresses) => Ok(addresses),
-        Target::Name { host, port } => look_up(&*default_resolver(), &host, port).await,
+    addr.target()?.resolve().await
+}
+
+impl Target {
+    /// See [`resolve`].
+    pub(crate) async fn resolve(self) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Target::Address(addr) => Ok(vec![addr]),
+            Target::List(addresses) => Ok(addresses),
+            Target::Name { host, port } => look_up(&*default_resolver(), &host, port).await,
+        }
     }
 }
 

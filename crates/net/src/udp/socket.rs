@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use socket2::SockRef;
 use tulipa_reactor::Direction;
 
-use crate::addr::{ToSocketAddrs, resolve};
+use crate::addr::{Target, ToSocketAddrs, resolve};
 use crate::io_source::IoSource;
 use crate::tcp::address_error::at_address;
 #[cfg(unix)]
@@ -192,7 +192,10 @@ impl UdpSocket {
     #[doc(alias = "sendto")]
     #[doc(alias = "sock_sendto")]
     pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
-        let target = self.pick(&resolve(target).await?)?;
+        let target = match target.target()? {
+            Target::Address(target) => target,
+            several => self.pick(&several.resolve().await?)?,
+        };
         self.source
             .shared_io(Direction::Write, |it| it.send_to(buf, target))
             .await
