@@ -10,15 +10,14 @@ use tulipa::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, send_file};
 use tulipa::net::pipe::pipe;
 use tulipa::net::{Connection, Server, TcpStream, UnixListener, UnixStream};
 
-use super::support::{pattern, polled, tcp_pair, turns};
+use super::copy;
+use super::send_file::peer_that_goes_away_midway;
+use super::support::{Duplex, pattern, polled, tcp_pair, turns};
 use crate::temp_dir::TempDir;
 
 fn unix_pair() -> (UnixStream, UnixStream) {
     UnixStream::pair().unwrap()
 }
-
-trait Duplex: futures_lite::AsyncRead + futures_lite::AsyncWrite + Unpin + 'static {}
-impl<S: futures_lite::AsyncRead + futures_lite::AsyncWrite + Unpin + 'static> Duplex for S {}
 
 /// Sends `bytes`, ends the direction, and returns what comes.
 async fn talk(stream: impl Duplex, bytes: Vec<u8>) -> Vec<u8> {
@@ -123,33 +122,7 @@ fn a_half_close_is_passed_on_and_the_answer_comes_back() {
 
 #[test]
 fn bulk_to_a_peer_that_stalls_is_exact() {
-    tulipa::run(async {
-        let (mut a, mut near_a) = unix_pair();
-        let (mut b, mut near_b) = unix_pair();
-        let copying =
-            tulipa::spawn(async move { copy_bidirectional(&mut near_a, &mut near_b).await });
-        let bytes = pattern(20_000_000);
-        let sent = bytes.clone();
-        let sending = tulipa::spawn(async move {
-            a.write_all(&sent).await.unwrap();
-            a
-        });
-        let mut received = Vec::new();
-        let mut buf = vec![0; 300_000];
-        while received.len() < bytes.len() {
-            // Now and then everything in between is full.
-            if received.len() % 7 == 0 {
-                turns(20).await;
-            }
-            let count = b.read(&mut buf).await.unwrap();
-            assert_ne!(count, 0);
-            received.extend_from_slice(&buf[..count]);
-        }
-        assert!(received == bytes);
-        drop(sending.await.unwrap());
-        drop(b);
-        assert_eq!(copying.await.unwrap().unwrap(), (20_000_000, 0));
-    });
+    tulipa::run(copy::bulk_to_a_peer_that_stalls(unix_pair(), unix_pair()));
 }
 
 #[test]
@@ -299,19 +272,5 @@ fn files_are_sent_to_unix_sockets_their_halves_and_pipes() {
 
 #[test]
 fn a_unix_peer_that_goes_away_midway_is_an_error_and_the_position_tells() {
-    tulipa::run(async {
-        let (mut near, mut far) = unix_pair();
-        let source = file(&pattern(10_000_000));
-        let sending = tulipa::spawn(async move {
-            let result = send_file(&mut near, &source, ..).await;
-            (result, position(&source))
-        });
-        far.read_exact(&mut [0; 1000]).await.unwrap();
-        drop(far);
-        let (result, position) = sending.await.unwrap();
-        let kind = result.unwrap_err().kind();
-        let expected = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
-        assert!(expected.contains(&kind), "{kind:?}");
-        assert!((1000..10_000_000).contains(&position), "{position}");
-    });
+    tulipa::run(peer_that_goes_away_midway(unix_pair()));
 }

@@ -7,7 +7,7 @@ use std::ops::RangeBounds;
 use tulipa::io::{AsyncReadExt, DuplexStream, duplex, send_file};
 use tulipa::net::TcpStream;
 
-use super::support::{Slow, pattern, polled, tcp_pair, turns};
+use super::support::{Duplex, Slow, pattern, polled, tcp_pair, turns};
 
 /// A file without a name.
 fn file(bytes: &[u8]) -> File {
@@ -148,21 +148,22 @@ fn a_dropped_call_leaves_the_position_behind_what_was_sent() {
 
 #[test]
 fn a_peer_that_goes_away_midway_is_an_error_and_the_position_tells() {
-    tulipa::run(async {
-        let (mut near, mut far) = tcp_pair().await;
-        let source = file(&pattern(30_000_000));
-        let sending = tulipa::spawn(async move {
-            let result = send_file(&mut near, &source, ..).await;
-            (result, position(&source))
-        });
-        far.read_exact(&mut [0; 1000]).await.unwrap();
-        drop(far);
-        let (result, position) = sending.await.unwrap();
-        let kind = result.unwrap_err().kind();
-        let expected = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
-        assert!(expected.contains(&kind), "{kind:?}");
-        assert!((1000..30_000_000).contains(&position), "{position}");
+    tulipa::run(async { peer_that_goes_away_midway(tcp_pair().await).await });
+}
+
+pub(super) async fn peer_that_goes_away_midway<S: Duplex>((mut near, mut far): (S, S)) {
+    let source = file(&pattern(30_000_000));
+    let sending = tulipa::spawn(async move {
+        let result = send_file(&mut near, &source, ..).await;
+        (result, position(&source))
     });
+    far.read_exact(&mut [0; 1000]).await.unwrap();
+    drop(far);
+    let (result, position) = sending.await.unwrap();
+    let kind = result.unwrap_err().kind();
+    let expected = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+    assert!(expected.contains(&kind), "{kind:?}");
+    assert!((1000..30_000_000).contains(&position), "{position}");
 }
 
 #[test]

@@ -196,3 +196,10 @@ pub(crate) fn pattern(count: usize) -> Vec<u8> {
         .map(|place| (place as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3])
         .collect()
 }
+
+/// A stream that can be copied both ways.
+pub(crate) trait Duplex:
+    futures_lite::AsyncRead + futures_lite::AsyncWrite + Unpin + 'static
+{
+}
+impl<S: futures_lite::AsyncRead + futures_lite::AsyncWrite + Unpin + 'static> Duplex for S {}
