@@ -2,8 +2,8 @@
 //! unless an address is given for them.
 //!
 //! ```text
-//! cargo run --example dns_echo 127.0.0.1:5353              # or with a second address, for all other names
-//! dig @127.0.0.1 -p 5353 192-0-2-7.example
+//! cargo run --example dns_echo 127.0.0.1:5300              # or with a second address, for all other names
+//! dig +norec @127.0.0.1 -p 5300 192-0-2-7.example
 //! ```
 //!
 //! Its first line names the address it listens on. Ctrl-C ends it.
@@ -23,7 +23,7 @@ const INTERNET: u16 = 1;
 #[tulipa::main]
 async fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
-    let addr = args.next().unwrap_or_else(|| "127.0.0.1:5353".to_owned());
+    let addr = args.next().unwrap_or_else(|| "127.0.0.1:5300".to_owned());
     let fixed = args.next().map(|it| it.parse::<Ipv4Addr>()).transpose();
     let fixed = fixed.map_err(|it| io::Error::new(io::ErrorKind::InvalidInput, it))?;
 

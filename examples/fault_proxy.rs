@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Each connection is treated by the script that follows the two addresses: `delay=MS` for each piece and `rate=BYTES`
-//! a second, both ways; and what happens to the answers after so many bytes: `cut=N` (a clean end), `reset=N`,
+//! a second, both ways; and what happens to the answers after so many bytes, one of: `cut=N` (a clean end), `reset=N`,
 //! `half-close=N` (requests still go through), `hole=N` (nothing passes any more, and nothing ends), `corrupt=N` (that
-//! byte is another). `N..M` is drawn for each connection, and drawn again with the same `seed=`.
+//! byte is another). `N..M` (M included) is drawn for each connection; the same `seed=` draws the same.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -33,7 +33,10 @@ async fn main() -> io::Result<()> {
         return Err(io::Error::other("LISTEN TARGET FAULT... are missing"));
     };
     let (target, words) = (target.clone(), words.to_vec());
-    fastrand::seed(draw(&words)?.remove("seed").unwrap_or_default());
+    draw(&words)?
+        .remove("seed")
+        .into_iter()
+        .for_each(fastrand::seed);
     let builder = Server::builder().bind(listen.as_str()).await?;
     let server = builder.start(async move |client: Connection| {
         let script = draw(&words)?;

@@ -1,10 +1,11 @@
 //! Fetches a page by HTTP/1.1, with plain code: a name, a connection, a request, and a body of either kind.
 //!
 //! ```text
-//! cargo run --example http_client -- http://localhost:8000/
+//! cargo run --example http_server                                      # or any other server, in another terminal
+//! cargo run --example http_client -- http://localhost:8000/README.md
 //! ```
 //!
-//! The status and the headers go to standard error, the body to standard output. For real use take a crate
+//! The exit code is 0 when there was an answer, whatever it said. The status and the headers go to standard error, the body to standard output. For real use take a crate
 //! that knows more of HTTP: this one reports redirects and does not follow them, and speaks no TLS.
 
 use std::io::{self, ErrorKind};

@@ -1,9 +1,9 @@
 //! A TCP proxy: every connection to LISTEN is passed on to TARGET, both ways.
 //!
 //! ```text
-//! cargo run --release --example echo_server &
-//! cargo run --release --example proxy 127.0.0.1:7000 127.0.0.1:8888
-//! printf 'hello\n' | cargo run --example echo_client 127.0.0.1:7000
+//! cargo run --example echo_server
+//! cargo run --example proxy 127.0.0.1:7000 127.0.0.1:8888             # in a second terminal
+//! printf 'hello\n' | cargo run --example echo_client 127.0.0.1:7000   # and in a third
 //! ```
 //!
 //! Its first line names the address it listens on; LISTEN may have port 0. It prints a line for each connection
@@ -60,6 +60,13 @@ async fn serve(listen: &str, target: &str) -> io::Result<()> {
 }
 
 async fn pass_on(mut client: TcpStream, target: &str) -> io::Result<(u64, u64)> {
-    let mut server = TcpStream::connect(target).await?;
-    copy_bidirectional(&mut client, &mut server).await
+    let copied = async {
+        let mut server = TcpStream::connect(target).await?;
+        copy_bidirectional(&mut client, &mut server).await
+    };
+    let copied = copied.await;
+    if copied.is_err() {
+        client.abort(); // What was cut off must not look complete.
+    }
+    copied
 }

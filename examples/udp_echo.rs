@@ -59,7 +59,11 @@ async fn serve_at(addr: &str) -> io::Result<()> {
 async fn serve(socket: UdpSocket) -> io::Result<()> {
     let mut batch = Batch::new(64, 2048);
     loop {
-        socket.recv_many(&mut batch).await?;
+        match socket.recv_many(&mut batch).await {
+            // So Windows says that a client is gone to which something was sent.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
+            received => received?,
+        };
         while let Err(error) = socket.send_many(&mut batch).await {
             // One client cannot be reached, a firewall forbids it: the others are still served.
             eprintln!("udp_echo: {error}");

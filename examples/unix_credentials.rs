@@ -7,7 +7,7 @@
 //! cargo run --example unix_credentials ask /tmp/who.sock     # a client
 //! ```
 //!
-//! Try the service with `nc -U /tmp/who.sock`, too, and as another user. The kernel vouches for the
+//! Try the service with `nc -U /tmp/who.sock`, too, and after `chmod o+w /tmp/who.sock` as another user. The kernel vouches for the
 //! answer: nothing that a client sends can change it. (Unix only.)
 
 #[cfg(unix)]

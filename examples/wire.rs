@@ -1,7 +1,8 @@
 //! A bad wire: passes packets between two descriptors, and delays, loses, doubles and reorders some of them.
 //!
 //! Its standard input and its standard output are the two ends: TAP devices in two network namespaces, or anything else
-//! from which a read takes one packet, such as socketpairs of datagrams. `ci/lib/wire.py` makes the devices (as root):
+//! from which a read takes one packet, such as socketpairs of datagrams. `ci/lib/wire.py` makes the devices (as root, in
+//! namespaces that `ip netns add` has made):
 //!
 //! ```text
 //! cargo build --example wire
@@ -9,8 +10,8 @@
 //! ```
 //!
 //! `delay=MS` is each way; of a hundred packets `loss=N` are lost, `twice=N` come twice, and `late=N` up to 20 ms late, so
-//! that others overtake them; with the same `seed=N` the same ones, if they come in the same order. It ends with the
-//! devices. (Unix only.)
+//! that others overtake them; with the same `seed=N` the same ones, if they come in the same order. When a
+//! device is taken away it ends with an error. (Unix only; not for terminals, whose descriptors it makes non-blocking.)
 
 #[cfg(unix)]
 #[tulipa::main]

@@ -3,7 +3,7 @@
 #   start_server REACTOR [COMMAND...]  sets server_pid, server_addr, server_port; COMMAND goes in
 #                                      front of the program (valgrind, for instance)
 #   server_descriptors                 prints how many descriptors the server has open
-#   stop_server SECONDS                interrupts it; fails unless it exits with 0 in that time
+#   stop_server SECONDS                sends it SIGTERM; fails unless it exits with 0 in that time
 #
 # A server that is still there when the script ends is killed, by its process id.
 
@@ -69,12 +69,12 @@ wait_for_descriptors() {
 
 stop_server() {
   local seconds=$1 tries status=0 start=${EPOCHREALTIME/./}
-  kill -INT "$server_pid"
+  kill -TERM "$server_pid"
   for ((tries = 0; tries < seconds * 100; tries++)); do
     server_is_alive || break
     sleep 0.01
   done
-  server_is_alive && server_failed "was still there $seconds s after SIGINT"
+  server_is_alive && server_failed "was still there $seconds s after SIGTERM"
   wait "$server_pid" || status=$?
   server_pid=
   [ "$status" = 0 ] || server_failed "ended with status $status"

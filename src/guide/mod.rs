@@ -180,7 +180,9 @@
 //! [`UdpSocket::bind`]: crate::net::UdpSocket::bind
 //! [`UdpSocket::connect`]: crate::net::UdpSocket::connect
 //! [`UdpSocket::recv_many`]: crate::net::UdpSocket::recv_many
+//! [`UdpSocket::from_std`]: crate::net::UdpSocket::from_std
 //! [`UdpSocket::send_many`]: crate::net::UdpSocket::send_many
+//! [`UdpSocket::send_to`]: crate::net::UdpSocket::send_to
 //! [`io::copy`]: crate::io::copy()
 //! [`io::copy_bidirectional`]: crate::io::copy_bidirectional
 //! [`io::duplex`]: crate::io::duplex()

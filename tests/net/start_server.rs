@@ -194,6 +194,79 @@ fn a_callback_that_fails_is_told_of_and_its_connection_closed() {
 }
 
 #[test]
+fn the_connection_of_a_callback_that_panics_is_the_servers_until_its_bytes_are_sent() {
+    let (bytes, heard) = listening(async {
+        let server = start_server(ANY, async |_: Reader, writer: Writer| {
+            writer.write(&vec![b'x'; MUCH]);
+            if writer.buffered() > 0 {
+                panic!("dismay");
+            }
+        });
+        let server = server.await.unwrap();
+        let mut stream = client(&server).await;
+        stream.read_exact(&mut [0; 1]).await.unwrap();
+        // The peer reads no further: there is somebody to wait for.
+        assert_eq!(server.connections().len(), 1);
+        server.close();
+        let waiting = tulipa::spawn(async move { server.drain(Duration::from_secs(60)).await });
+        let bytes = received(stream).await;
+        assert!(waiting.await.unwrap().is_graceful());
+        bytes
+    });
+    assert_eq!(bytes.len(), MUCH - 1);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(heard[0].0, ExceptionKind::TaskPanicked);
+}
+
+/// More than what the system takes from a writer whose peer does not read.
+const MUCH: usize = 16 << 20;
+
+#[test]
+fn a_cancel_while_a_panics_bytes_are_sent_does_not_hide_the_panic() {
+    let ((), heard) = listening(async {
+        let server = start_server(ANY, async |_: Reader, writer: Writer| {
+            writer.write(&vec![b'x'; MUCH]);
+            if writer.buffered() > 0 {
+                panic!("dismay");
+            }
+        });
+        let server = server.await.unwrap();
+        let mut stream = client(&server).await;
+        stream.read_exact(&mut [0; 1]).await.unwrap();
+        assert_eq!(server.close_clients(), 1);
+        assert_eq!(received(stream).await.len(), MUCH - 1);
+        server.close();
+        server.wait_closed().await;
+    });
+    let kinds: Vec<_> = heard.iter().map(|heard| heard.0).collect();
+    assert_eq!(kinds, [ExceptionKind::TaskPanicked], "{heard:?}");
+}
+
+/// The server waits for the end of the writer, and does not ask how it came: that is not having been told.
+#[test]
+fn in_debug_mode_bytes_that_a_failed_connection_lost_are_told() {
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let list = Rc::clone(&heard);
+    let runner = Runner::builder()
+        .debug(true)
+        .exception_handler(move |context| list.borrow_mut().push(context.kind))
+        .build()
+        .unwrap();
+    runner.run_and_close(async {
+        let server = start_server(ANY, async |_: Reader, writer: Writer| {
+            writer.write(&vec![b'x'; MUCH]);
+        });
+        let server = server.await.unwrap();
+        let mut stream = client(&server).await;
+        stream.read_exact(&mut [0; 1]).await.unwrap();
+        stream.abort();
+        server.close();
+        server.wait_closed().await;
+    });
+    assert_eq!(heard.take(), [ExceptionKind::BytesLost]);
+}
+
+#[test]
 fn a_callback_that_is_cancelled_is_closed_silently_and_its_bytes_are_sent() {
     let ((), heard) = listening(async {
         let server = start_server(ANY, async |_: Reader, writer: Writer| {

@@ -79,7 +79,10 @@ impl<S: Socket> IoSource<S> {
                     Err(error) => match error.kind() {
                         io::ErrorKind::Interrupted => continue,
                         io::ErrorKind::WouldBlock => self.refused(registration, direction)?,
-                        _ => return Poll::Ready(Err(error)),
+                        _ => {
+                            registration.got_on(direction);
+                            return Poll::Ready(Err(error));
+                        }
                     },
                 }
             }

@@ -258,6 +258,42 @@ pub(super) async fn bulk_to_a_peer_that_stalls<S: Duplex>(a: (S, S), b: (S, S)) 
     assert_eq!(copying.await.unwrap().unwrap(), (30_000_000, 0));
 }
 
+/// A splice never passes a mark of urgent data: it says that there is nothing, or, once the peer has ended, that this is
+/// the end. A read passes it. The byte itself is left out, as for every reader.
+#[cfg(target_os = "linux")]
+#[test]
+fn bulk_goes_on_behind_urgent_data() {
+    for (before, after) in [(8_000_000, 10_000), (8_000_000, 8_000_000), (0, 100_000)] {
+        tulipa::run(async {
+            let (a, mut near_a) = tcp_pair().await;
+            let (b, mut near_b) = tcp_pair().await;
+            let copying =
+                tulipa::spawn(async move { copy_bidirectional(&mut near_a, &mut near_b).await });
+            let bytes = pattern(before + after);
+            let sent = bytes.clone();
+            let mut a = a;
+            let sending = tulipa::spawn(async move {
+                a.write_all(&sent[..before]).await.unwrap();
+                let socket = socket2::SockRef::from(&a);
+                while let Err(error) = socket.send_out_of_band(b"!") {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    tulipa::sleep(Duration::from_millis(1)).await;
+                }
+                a.write_all(&sent[before..]).await.unwrap();
+                a.close().await.unwrap();
+                a
+            });
+            let mut received = Vec::new();
+            let mut b = b;
+            b.read_to_end(&mut received).await.unwrap();
+            assert!(received == bytes, "{} of {}", received.len(), bytes.len());
+            drop((sending.await.unwrap(), b));
+            let total = (before + after) as u64;
+            assert_eq!(copying.await.unwrap().unwrap(), (total, 0));
+        });
+    }
+}
+
 #[test]
 fn a_copy_that_waits_for_both_readers_loses_nothing_when_it_is_dropped() {
     tulipa::run(async {

@@ -37,7 +37,7 @@ impl<A: fmt::Debug> fmt::Display for DrainReport<A> {
         } = self;
         write!(
             f,
-            "{ended} connections ended, {cancelled} were asked to end"
+            "{ended} connections ended by themselves, {cancelled} when asked to"
         )?;
         for connection in &self.hung {
             write!(f, "; the one from {:?} did not end", connection.peer())?;

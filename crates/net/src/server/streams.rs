@@ -5,10 +5,12 @@
 //! its writer is closed, whoever holds that: so the server counts the connection, and a drain waits for the bytes.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 #[cfg(unix)]
 use std::path::Path;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::FutureExt;
 use tulipa_executor::cancel::catch_cancel;
 
 use crate::addr::ToSocketAddrs;
@@ -155,11 +157,11 @@ impl<L: Listener<Stream: IntoHalves>> ServerBuilder<L> {
     /// What the callback has written is sent also when it has returned: until then its connection counts as live, so a drain
     /// waits for it. A writer that the callback has put elsewhere keeps the connection live until somebody closes it.
     ///
-    /// - A callback that returns an error or panics: the loop's exception handler is told, and the connection is closed once
-    ///   what was written is sent.
+    /// - A callback that returns an error or panics: the loop's exception handler is told, of a panic at the end of the
+    ///   connection, which is closed once what was written is sent.
     /// - One that is cancelled, as by [`Server::close_clients`]: the same, but nobody is told. A peer that does not read can
     ///   hold that up for the [grace period](ServerBuilder::cleanup_grace).
-    /// - One that is aborted: what was not sent is dropped, and the connection closed.
+    /// - One that is aborted, or still there at the end of the loop: what was not sent is dropped, and the connection closed.
     ///
     /// # Errors
     /// As [`start`](ServerBuilder::start).
@@ -204,20 +206,27 @@ where
     let (read, write) = connection.into_stream().into_halves();
     let (reader, writer) = (StreamReader::new(read), StreamWriter::new(write));
     let ending = writer.ending();
+    let mut panic = None;
     let ended = catch_cancel(async {
-        let has_failed = callback(reader, writer).await.report();
+        // A panic is caught for the bytes: until they are sent the connection is the server's.
+        let called = AssertUnwindSafe(async { callback(reader, writer).await.report() });
+        let has_failed = called.catch_unwind().await.unwrap_or_else(|payload| {
+            panic = Some(payload);
+            true
+        });
         if has_failed {
             ending.close();
         }
-        ending.wait_closed().await
+        ending.wait_closed().await;
     });
-    match ended.await {
-        // The callback had its chance to hear of an error, by awaiting the writer itself.
-        Ok(_closed) => {}
-        Err(cancelled) => {
-            ending.close();
-            let _as_above = ending.wait_closed().await;
-            cancelled.resume().await
-        }
+    let ended = ended.await;
+    if ended.is_err() {
+        ending.close();
+        ending.wait_closed().await;
+    }
+    match (panic, ended) {
+        (Some(payload), _) => resume_unwind(payload),
+        (None, Ok(())) => {}
+        (None, Err(cancelled)) => cancelled.resume().await,
     }
 }

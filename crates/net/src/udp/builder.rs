@@ -155,7 +155,7 @@ impl UdpBuilder {
         let mut first_error = None;
         for addr in resolve(remote).await? {
             let connected = self.socket(addr).and_then(|socket| {
-                socket.connect(&addr.into())?;
+                connect(&socket, addr)?;
                 Ok(socket)
             });
             match connected {
@@ -194,7 +194,7 @@ impl UdpBuilder {
                     continue;
                 }
                 let error = match self.bound(local) {
-                    Ok(socket) => match socket.connect(&remote.into()) {
+                    Ok(socket) => match connect(&socket, remote) {
                         Ok(()) => return finish(socket),
                         Err(error) => at_address("connect to", remote, error),
                     },
@@ -252,6 +252,16 @@ impl UdpBuilder {
             socket.bind_device(Some(device.as_bytes()))?;
         }
         Ok(socket)
+    }
+}
+
+/// Connects, whatever signals come meanwhile.
+fn connect(socket: &Socket, remote: SocketAddr) -> io::Result<()> {
+    loop {
+        match socket.connect(&remote.into()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 

@@ -6,7 +6,9 @@
 //! fills the buffer says that there is more: bytes go through a pipe then, until a splice finds next to nothing. While it waits the
 //! pipe is in a pool.
 //!
-//! The pipe is filled only when it is empty, so that `EAGAIN` has one meaning: the socket has nothing.
+//! The pipe is filled only when it is empty, so that a splice that moves nothing says something of the socket alone: it
+//! has nothing, it has ended, or it is at a mark of urgent data, behind which a splice never comes, whatever there is. A
+//! read tells which, and passes the mark.
 //!
 //! # Invariants
 //! 1. A direction that waits for its source holds neither pipe nor bytes.
@@ -151,13 +153,16 @@ impl Way {
         };
         let spliced = from.wire().poll_fd(Direction::Read, cx, &mut |socket| {
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-            Ok(splice(socket, None, pipe.write(), None, PIPE_SIZE, flags)?)
+            match splice(socket, None, pipe.write(), None, PIPE_SIZE, flags) {
+                Err(rustix::io::Errno::AGAIN) => Ok(0),
+                result => Ok(result?),
+            }
         });
         match spliced {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(Ok(0)) => {
-                self.is_ended = true;
-                Ok(Poll::Ready(()))
+                self.through = Through::default();
+                self.poll_pass_on(from, to, cx)
             }
             Poll::Ready(Ok(count)) => {
                 pipe.filled = count;

@@ -187,11 +187,9 @@ impl<W> Shared<W> {
 
     /// What a wait comes to, if anything.
     fn outcome(&self, until: Until) -> Option<io::Result<()>> {
-        let mut state = self.state.borrow_mut();
+        let state = self.state.borrow();
         if let Some(error) = &state.error {
-            let error = again(error);
-            state.is_error_told = true;
-            return Some(Err(error));
+            return Some(Err(again(error)));
         }
         if until == Until::Closed {
             let is_gone = self.stream.try_borrow().is_ok_and(|it| it.is_none());
@@ -287,8 +285,24 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         if let Some(outcome) = self.outcome(until) {
+            let mut state = self.state.borrow_mut();
+            state.is_error_told |= state.error.is_some();
             return Poll::Ready(outcome);
         }
+        self.poll_on(until, cx)
+    }
+
+    /// Waits for the end, without asking how it came.
+    #[track_caller]
+    pub(super) fn poll_gone(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.outcome(Until::Closed) {
+            Some(_) => Poll::Ready(()),
+            None => self.poll_on(Until::Closed, cx).map(drop),
+        }
+    }
+
+    #[track_caller]
+    fn poll_on(self: &Rc<Self>, until: Until, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Who waits for the end of a writer that nobody has closed waits for that.
         let has_to_do = until != Until::Closed || self.end() == End::Closing;
         if has_to_do && !self.start_sending() {

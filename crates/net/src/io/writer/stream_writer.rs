@@ -217,8 +217,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     }
 }
 
-/// Waits for the end of a writer that somebody else holds. Dropped before that, it drops what was not sent, and the stream;
-/// in a panic it lets the stream be closed in the background.
+/// Waits for the end of a writer that somebody else holds. Dropped before that, it drops what was not sent, and the stream.
 pub(crate) struct Ending<W: AsyncWrite + Unpin + 'static> {
     shared: Rc<Shared<W>>,
 }
@@ -230,19 +229,15 @@ impl<W: AsyncWrite + Unpin + 'static> Ending<W> {
         self.shared.begin(End::Closing);
     }
 
-    /// As [`StreamWriter::wait_closed`].
-    pub(crate) async fn wait_closed(&self) -> io::Result<()> {
-        poll_fn(|cx| self.shared.poll_until(Until::Closed, cx)).await
+    /// As [`StreamWriter::wait_closed`], but an error is for those who hold the writer.
+    pub(crate) async fn wait_closed(&self) {
+        poll_fn(|cx| self.shared.poll_gone(cx)).await;
     }
 }
 
 impl<W: AsyncWrite + Unpin + 'static> Drop for Ending<W> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.shared.begin(End::Closing);
-        } else {
-            drop(self.shared.abort());
-        }
+        drop(self.shared.abort());
     }
 }
 
