@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let signals = Runner::builder().handle_ctrl_c(true).handle_sigterm(true);
     let result = signals
         .build()
-        .and_then(|runner| runner.run(until_interrupted(&addr, buffer_bytes)));
+        .and_then(|mut runner| runner.run(until_interrupted(&addr, buffer_bytes)));
     match result {
         Ok(served) => {
             println!("served {served} connections");
