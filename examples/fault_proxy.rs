@@ -21,8 +21,7 @@ use tulipa::net::{Connection, ReadHalf, Server, TcpStream, WriteHalf};
 
 /// What is to happen, and a number for it.
 type Script = HashMap<String, u64>;
-/// What answers may come to.
-const FATES: [&str; 4] = ["cut", "reset", "half-close", "hole"];
+const FATES: [&str; 4] = ["cut", "reset", "half-close", "hole"]; // What answers may come to.
 const OTHERS: [&str; 4] = ["delay", "rate", "corrupt", "seed"];
 type Fate = io::Result<&'static str>;
 
@@ -33,10 +32,8 @@ async fn main() -> io::Result<()> {
         return Err(io::Error::other("LISTEN TARGET FAULT... are missing"));
     };
     let (target, words) = (target.clone(), words.to_vec());
-    draw(&words)?
-        .remove("seed")
-        .into_iter()
-        .for_each(fastrand::seed);
+    let seed = draw(&words)?.remove("seed");
+    seed.into_iter().for_each(fastrand::seed);
     let builder = Server::builder().bind(listen.as_str()).await?;
     let server = builder.start(async move |client: Connection| {
         let script = draw(&words)?;
@@ -114,9 +111,9 @@ fn draw(words: &[String]) -> io::Result<Script> {
         let (name, value) = word.split_once('=')?;
         let (from, to) = value.split_once("..").unwrap_or((value, value));
         let (from, to) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?);
-        let is_known = FATES.contains(&name) || OTHERS.contains(&name);
+        let is_known = [FATES, OTHERS].concat().contains(&name);
         (is_known && from <= to).then(|| (name.to_owned(), fastrand::u64(from..=to)))
     });
-    let script = drawn.collect::<Option<Script>>();
-    script.ok_or_else(|| io::Error::other("a fault is NAME=N or NAME=N..M, see the source"))
+    let unknown = || io::Error::other("a fault is NAME=N or NAME=N..M, see the source");
+    drawn.collect::<Option<Script>>().ok_or_else(unknown)
 }
