@@ -2,37 +2,59 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tulipa::net::{Connection, Server, SharedListener, TcpStream};
+use tulipa::net::{Connection, Server, SharedListener, TcpListener, TcpStream};
 use tulipa::runtime::Runner;
 
 use super::tcp::SMALL_BUFFER_BYTES;
 use super::{Case, Entrants, Figure, Measured, Scale};
+use crate::epoll;
 use crate::measure::cpu_time::CpuClock;
 use crate::runtimes::TULIPA_POLL;
 
-pub(super) const CASES: &[Case] = &[Case {
-    name: "threads/echo 64 B × 100 in each loop",
-    figures: &[
-        Figure::higher("one loop", "messages/s"),
-        Figure::higher("two loops", "messages/s"),
-        Figure::higher("two for one", "times as many"),
-        Figure::lower("CPU, one loop", "µs/message"),
-        Figure::lower("CPU, two loops", "µs/message"),
-    ],
-    entrants: Entrants::Ours,
-    full_only: false,
-    measure,
-}];
+const FIGURES: &[Figure] = &[
+    Figure::higher("one loop", "messages/s"),
+    Figure::higher("two loops", "messages/s"),
+    Figure::higher("two for one", "times as many"),
+    Figure::lower("CPU, one loop", "µs/message"),
+    Figure::lower("CPU, two loops", "µs/message"),
+];
 
-/// Loops that serve and have clients of their own, which connect to the port that all share: the
-/// kernel spreads the connections over the loops, so half of the messages go from one to the other.
-fn measure(runtime: &str, scale: Scale) -> Measured {
+/// Loops that serve and have clients of their own, which connect to the port that all share.
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "threads/echo 64 B, any loop",
+        figures: FIGURES,
+        entrants: Entrants::Ours,
+        full_only: false,
+        measure: |runtime, scale| measure(runtime, Spread::ByHash, scale),
+    },
+    Case {
+        name: "threads/echo 64 B, the processor's loop",
+        figures: FIGURES,
+        entrants: Entrants::Ours,
+        full_only: false,
+        measure: |runtime, scale| measure(runtime, Spread::ByCpu, scale),
+    },
+];
+
+/// Which loop gets a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    /// Any: half of the messages go from one processor to the other.
+    ByHash,
+    /// That of the processor which the connection came in by, as network cards with a queue for each do
+    /// it: `SO_INCOMING_CPU`, socket(7).
+    ByCpu,
+}
+
+fn measure(runtime: &str, spread: Spread, scale: Scale) -> Measured {
     let duration = scale.pick(Duration::from_secs(2), Duration::from_millis(200));
-    let on = |threads| echo(runtime, threads, duration).map_err(|error| error.to_string());
+    let on = |threads| echo(runtime, threads, spread, duration).map_err(|error| error.to_string());
     let (one, two) = (on(1)?, on(2)?);
     Ok(vec![
         one.rate,
@@ -48,7 +70,7 @@ struct Seen {
     cpu_us: f64,
 }
 
-fn echo(runtime: &str, threads: usize, duration: Duration) -> io::Result<Seen> {
+fn echo(runtime: &str, threads: usize, spread: Spread, duration: Duration) -> io::Result<Seen> {
     let shared = SharedListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let messages = AtomicU64::new(0);
     let clock = CpuClock::own();
@@ -61,7 +83,11 @@ fn echo(runtime: &str, threads: usize, duration: Duration) -> io::Result<Seen> {
         .threads(threads)
         .pin_cpus()
         .run(async || -> io::Result<()> {
-            let server = Server::on(shared.listener()?).start(serve)?;
+            let listener = shared.listener()?;
+            if spread == Spread::ByCpu {
+                take_what_comes_in_here(&listener)?;
+            }
+            let server = Server::on(listener).start(serve)?;
             let until = Rc::new(start + duration);
             let clients = (0..CLIENTS).map(|_| client(shared.local_addr(), Rc::clone(&until)));
             let counts = tulipa::gather(clients).await;
@@ -77,6 +103,22 @@ fn echo(runtime: &str, threads: usize, duration: Duration) -> io::Result<Seen> {
         rate: messages / elapsed.as_secs_f64(),
         cpu_us: cpu.as_secs_f64() * 1e6 / messages,
     })
+}
+
+/// Asks for the connections that come in by the processor that this thread runs on, and is tied to.
+fn take_what_comes_in_here(listener: &TcpListener) -> io::Result<()> {
+    // SAFETY: the call has no arguments.
+    let cpu: libc::c_int = epoll::check(unsafe { libc::sched_getcpu() })?;
+    let (fd, size) = (
+        listener.as_fd().as_raw_fd(),
+        size_of::<libc::c_int>() as libc::socklen_t,
+    );
+    let option = libc::SO_INCOMING_CPU;
+    // SAFETY: `cpu` is a value of the size that is passed, and outlives the call.
+    epoll::check(unsafe {
+        libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const cpu).cast(), size)
+    })?;
+    Ok(())
 }
 
 /// So many in each loop.
