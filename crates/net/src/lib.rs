@@ -10,6 +10,8 @@
 //! - `activation` (private): sockets from a service manager.
 //! - [`server`]: [`serve`], [`Server`] and what it accepts from.
 //! - [`io`]: streams of bytes, whatever they come from.
+//! - `accept` (private): what listeners have in common: errors of accept(2), and the pause when descriptors run out.
+//! - `whole` (private): reads and writes that go on until all is done.
 //! - `halves` (private): what the streams of TCP and Unix sockets have in common outside.
 //! - `io_source` (private): a socket that tries first, and waits in the loop's driver when it must.
 //! - `socket_cell` (private): the one difference between Unix and Windows that sockets see.
@@ -31,12 +33,14 @@ pub mod udp;
 #[cfg(unix)]
 pub mod unix;
 
+mod accept;
 #[cfg(unix)]
 mod activation;
 mod halves;
 mod io_source;
 mod socket_cell;
 mod watch_error;
+mod whole;
 
 #[cfg(unix)]
 pub use activation::{PassedKind, PassedSocket, listen_fds};

@@ -13,6 +13,7 @@ use tulipa_reactor::Direction;
 
 use super::{adopt, into_blocking};
 use crate::io_source::IoSource;
+use crate::whole;
 
 /// The end of a pipe that is read from. See [`pipe`](super::pipe()).
 #[doc(alias = "connect_read_pipe")]
@@ -111,17 +112,10 @@ impl Receiver {
     /// # Cancel safety
     /// Not safe: a dropped call may have read a part, which is in `buf`, without saying how much.
     pub async fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
-        let mut filled = 0;
-        while filled < buf.len() {
-            match self.read(&mut buf[filled..]).await? {
-                0 => {
-                    let message = format!("the pipe ended after {filled} of {} bytes", buf.len());
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
-                }
-                count => filled += count,
-            }
-        }
-        Ok(())
+        whole::read_exact(buf, "the pipe ended", |cx, rest| {
+            self.poll_read_io(cx, rest)
+        })
+        .await
     }
 
     /// Waits until a read is worth trying.

@@ -13,6 +13,7 @@ use tulipa_reactor::Direction;
 use super::{adopt, into_blocking};
 use crate::async_fd::is_hung_up;
 use crate::io_source::IoSource;
+use crate::whole;
 
 /// The end of a pipe that is written to. See [`pipe`](super::pipe()).
 ///
@@ -114,14 +115,7 @@ impl Sender {
     /// # Cancel safety
     /// Not safe: a dropped call may have written a part of `buf`, without saying how much.
     pub async fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        let mut rest = buf;
-        while !rest.is_empty() {
-            match self.write(rest).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => rest = &rest[count..],
-            }
-        }
-        Ok(())
+        whole::write_all(buf, |cx, rest| self.poll_write_io(cx, rest)).await
     }
 
     /// Waits until a write is worth trying: there is room, or the receiver is gone.

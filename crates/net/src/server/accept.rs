@@ -8,14 +8,12 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use socket2::{Domain, Socket, Type};
-use tulipa_base::Instant;
 use tulipa_executor::report::{ExceptionKind, report};
 use tulipa_executor::task::{Builder, Task};
-use tulipa_executor::timer::sleep_until;
 
+use crate::accept::error::{AcceptError, classify};
 use crate::server::listener::Listener;
 use crate::server::state::State;
-use crate::tcp::accept_error::{AcceptError, classify};
 
 /// How many connections are turned away in a row when descriptors have run out; those beyond wait for the next try.
 /// About as many as a backlog holds: fewer would leave old ones in it, and without an end others would not run.
@@ -55,10 +53,7 @@ impl<L: Listener> Drop for CloseOnDrop<L> {
 
 async fn accept_all<L: Listener>(state: &Rc<State<L>>, index: usize) {
     loop {
-        if let Some(until) = state.paused_until.get() {
-            sleep_until(until).await;
-            state.paused_until.set(None);
-        }
+        state.pause.over().await;
         let error = match poll_fn(|cx| state.poll_accept(index, cx)).await {
             Ok((stream, peer)) => {
                 state.admit(stream, peer);
@@ -96,20 +91,14 @@ fn pause<L: Listener>(
     error: &io::Error,
     turned_away: Option<usize>,
 ) {
-    if state.paused_until.get().is_some() {
-        return;
-    }
-    let pause = state.settings.accept_pause;
-    state.paused_until.set(Some(Instant::now() + pause));
-    let place = Place(state.addr(index));
-    let fate = match turned_away {
-        Some(count) => format!("; clients turned away: {count}"),
-        None => String::new(),
-    };
-    report(
-        ExceptionKind::AcceptPaused,
-        &format!("accept on {place}: {error}{fate}; trying again in {pause:?}"),
-    );
+    state.pause.begin(state.settings.accept_pause, || {
+        let place = Place(state.addr(index));
+        let fate = match turned_away {
+            Some(count) => format!("; clients turned away: {count}"),
+            None => String::new(),
+        };
+        format!("accept on {place}: {error}{fate}")
+    });
 }
 
 struct Place<A>(Option<A>);

@@ -28,6 +28,7 @@ use tulipa_executor::cancel::CancelReason;
 use tulipa_executor::task::Task;
 use tulipa_sync::Event;
 
+use crate::accept::pause::{PAUSE, Pause};
 use crate::server::accept::{Reserve, spawn_accept};
 use crate::server::connection::{Connection, LiveConnection};
 use crate::server::listener::Listener;
@@ -52,7 +53,7 @@ impl Default for Settings {
             cleanup_grace: Duration::from_secs(5),
             // As in asyncio. Shorter would spin against a limit that lasts; longer would keep clients waiting once it
             // is lifted.
-            accept_pause: Duration::from_secs(1),
+            accept_pause: PAUSE,
             turns_away: false,
         }
     }
@@ -79,7 +80,7 @@ pub(crate) struct State<L: Listener> {
     failure: RefCell<Option<io::Error>>,
     /// Where the next search for somebody to fill a free place begins.
     next_door: Cell<usize>,
-    pub(crate) paused_until: Cell<Option<Instant>>,
+    pub(crate) pause: Pause,
     pub(crate) reserve: Reserve,
     /// Someone awaits `serve_forever` or its like.
     pub(crate) is_awaited: Cell<bool>,
@@ -139,7 +140,7 @@ impl<L: Listener> State<L> {
             gone: Event::new().named("a server's last connection"),
             failure: RefCell::new(None),
             next_door: Cell::new(0),
-            paused_until: Cell::new(None),
+            pause: Pause::default(),
             reserve: Reserve::default(),
             is_awaited: Cell::new(false),
         })

@@ -1,21 +1,16 @@
 //! Listening for TCP connections.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use socket2::SockRef;
-use tulipa_base::Instant;
-use tulipa_executor::report::{ExceptionKind, report};
-use tulipa_executor::timer::sleep_until;
 use tulipa_reactor::Direction;
 
+use crate::accept::{self, pause::Pause};
 use crate::addr::{ToSocketAddrs, resolve};
 use crate::io_source::IoSource;
-use crate::tcp::accept_error::{AcceptError, classify};
 use crate::tcp::address_error::at_address;
 use crate::tcp::options::{self, Family};
 use crate::tcp::socket::TcpSocket;
@@ -25,10 +20,6 @@ use crate::tcp::stream::TcpStream;
 /// own limit, 4096 on Linux today. When it is full, clients' first packets are dropped and come again
 /// after a second.
 const BACKLOG: u32 = 4096;
-
-/// How long accepting pauses when descriptors or memory have run out: as in asyncio. Shorter would
-/// spin against a limit that lasts; longer would keep clients waiting once it is lifted.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Listens for TCP connections.
 ///
@@ -57,7 +48,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// ```
 pub struct TcpListener {
     source: IoSource<mio::net::TcpListener>,
-    paused_until: Cell<Option<Instant>>,
+    pause: Pause,
 }
 
 impl TcpListener {
@@ -120,7 +111,7 @@ impl TcpListener {
     pub(crate) fn from_mio(listener: mio::net::TcpListener) -> TcpListener {
         TcpListener {
             source: IoSource::new(listener),
-            paused_until: Cell::new(None),
+            pause: Pause::default(),
         }
     }
 
@@ -142,28 +133,16 @@ impl TcpListener {
     /// # References
     /// accept(2), POSIX.1-2024.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        loop {
-            if let Some(until) = self.paused_until.get() {
-                sleep_until(until).await;
-                self.paused_until.set(None);
-            }
-            let accepted = self
-                .source
-                .shared_io(Direction::Read, |it| it.accept())
-                .await;
-            let error = match accepted {
-                Ok((stream, peer)) => {
-                    inherit_nodelay(&stream);
-                    return Ok((TcpStream::from_mio(stream), peer));
-                }
-                Err(error) => error,
-            };
-            match classify(&error) {
-                AcceptError::Connection => {}
-                AcceptError::Exhaustion => self.pause(&error),
-                AcceptError::Listener => return Err(error),
-            }
-        }
+        let accept = |it: &mio::net::TcpListener| it.accept();
+        let (stream, peer) = accept::accept(&self.source, &self.pause, accept, || {
+            self.local_addr().map_or_else(
+                |_| "a listener".to_owned(),
+                |addr: SocketAddr| addr.to_string(),
+            )
+        })
+        .await?;
+        inherit_nodelay(&stream);
+        Ok((TcpStream::from_mio(stream), peer))
     }
 
     /// Accepts a connection if one waits.
@@ -214,22 +193,6 @@ impl TcpListener {
         let (stream, peer) = ready!(self.source.poll_io(Direction::Read, cx, accept))?;
         inherit_nodelay(&stream);
         Poll::Ready(Ok((TcpStream::from_mio(stream), peer)))
-    }
-
-    #[cold]
-    fn pause(&self, error: &io::Error) {
-        if self.paused_until.get().is_some() {
-            return; // Another task that accepts here has just said so.
-        }
-        self.paused_until.set(Some(Instant::now() + PAUSE));
-        let place = match self.local_addr() {
-            Ok(addr) => addr.to_string(),
-            Err(_) => "a listener".to_owned(),
-        };
-        report(
-            ExceptionKind::AcceptPaused,
-            &format!("accept on {place}: {error}; trying again in {PAUSE:?}"),
-        );
     }
 
     /// The address it listens on, with the port the system chose if 0 was asked for.

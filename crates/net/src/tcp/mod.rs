@@ -1,6 +1,5 @@
 //! TCP: sockets before they connect or listen, streams, their halves, and listeners.
 
-pub(crate) mod accept_error;
 pub(crate) mod address_error;
 mod connect_error;
 mod connector;

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -17,6 +17,7 @@ use crate::tcp::connector::Connector;
 use crate::tcp::keep_alive::KeepAlive;
 use crate::tcp::options::{self, Family};
 use crate::tcp::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::whole;
 
 /// A TCP connection.
 ///
@@ -464,33 +465,12 @@ impl Inner {
 
     #[inline]
     pub(crate) fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
-        let mut rest = buf;
-        poll_fn(move |cx| {
-            while !rest.is_empty() {
-                match ready!(self.poll_write(cx, rest))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    count => rest = &rest[count..],
-                }
-            }
-            Poll::Ready(Ok(()))
-        })
+        whole::write_all(buf, move |cx, rest| self.poll_write(cx, rest))
     }
 
     pub(crate) async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
-        let mut filled = 0;
-        while filled < buf.len() {
-            match poll_fn(|cx| self.poll_read(cx, &mut buf[filled..])).await? {
-                0 => {
-                    let message = format!(
-                        "the peer ended the stream after {filled} of {} bytes",
-                        buf.len()
-                    );
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
-                }
-                count => filled += count,
-            }
-        }
-        Ok(())
+        let end = "the peer ended the stream";
+        whole::read_exact(buf, end, |cx, rest| self.poll_read(cx, rest)).await
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {

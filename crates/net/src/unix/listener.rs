@@ -1,21 +1,16 @@
 //! Listening for connections on a Unix socket.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
-use tulipa_base::Instant;
-use tulipa_executor::report::{ExceptionKind, report};
-use tulipa_executor::timer::sleep_until;
 use tulipa_reactor::Direction;
 
+use crate::accept::{self, pause::Pause};
 use crate::io_source::IoSource;
-use crate::tcp::accept_error::{AcceptError, classify};
 use crate::unix::address::{at_addr, at_path, from_path};
 use crate::unix::socket_file::{self, SocketFile};
 use crate::unix::stream::UnixStream;
@@ -23,9 +18,6 @@ use crate::unix::stream::UnixStream;
 /// Connections the kernel may hold for a listener before they are accepted. The kernel cuts it to its
 /// own limit, 4096 on Linux today. When it is full, clients have to wait.
 const BACKLOG: i32 = 4096;
-
-/// How long accepting pauses when descriptors or memory have run out: as for TCP.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Listens for connections on a Unix socket.
 ///
@@ -56,7 +48,7 @@ pub struct UnixListener {
     // The order matters: the file is removed while the socket is open.
     file: Option<SocketFile>,
     source: IoSource<mio::net::UnixListener>,
-    paused_until: Cell<Option<Instant>>,
+    pause: Pause,
 }
 
 impl UnixListener {
@@ -119,7 +111,7 @@ impl UnixListener {
         UnixListener {
             file,
             source: IoSource::new(listener),
-            paused_until: Cell::new(None),
+            pause: Pause::default(),
         }
     }
 
@@ -150,25 +142,15 @@ impl UnixListener {
     /// # References
     /// accept(2), POSIX.1-2024; unix(7).
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        loop {
-            if let Some(until) = self.paused_until.get() {
-                sleep_until(until).await;
-                self.paused_until.set(None);
-            }
-            let accepted = self
-                .source
-                .shared_io(Direction::Read, |it| it.accept())
-                .await;
-            let error = match accepted {
-                Ok((stream, peer)) => return Ok((UnixStream::from_mio(stream), peer)),
-                Err(error) => error,
-            };
-            match classify(&error) {
-                AcceptError::Connection => {}
-                AcceptError::Exhaustion => self.pause(&error),
-                AcceptError::Listener => return Err(error),
-            }
-        }
+        let accept = |it: &mio::net::UnixListener| it.accept();
+        let (stream, peer) = accept::accept(&self.source, &self.pause, accept, || {
+            self.local_addr().map_or_else(
+                |_| "a listener".to_owned(),
+                |addr: SocketAddr| format!("{addr:?}"),
+            )
+        })
+        .await?;
+        Ok((UnixStream::from_mio(stream), peer))
     }
 
     /// Accepts one connection, with the system's errors. A single task may wait this way.
@@ -179,22 +161,6 @@ impl UnixListener {
         self.source
             .poll_io(Direction::Read, cx, |it| it.accept())
             .map_ok(|(stream, peer)| (UnixStream::from_mio(stream), peer))
-    }
-
-    #[cold]
-    fn pause(&self, error: &io::Error) {
-        if self.paused_until.get().is_some() {
-            return; // Another task that accepts here has just said so.
-        }
-        self.paused_until.set(Some(Instant::now() + PAUSE));
-        let place = match self.local_addr() {
-            Ok(addr) => format!("{addr:?}"),
-            Err(_) => "a listener".to_owned(),
-        };
-        report(
-            ExceptionKind::AcceptPaused,
-            &format!("accept on {place}: {error}; trying again in {PAUSE:?}"),
-        );
     }
 
     /// The address it listens on.

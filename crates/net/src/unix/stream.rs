@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -23,6 +23,7 @@ use crate::unix::address::{at_addr, at_path, from_path, to_sock_addr};
 use crate::unix::credentials::{UCred, peer_cred};
 use crate::unix::descriptors::{self, Received, send_flags};
 use crate::unix::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::whole;
 
 /// How long [`UnixStream::connect`] goes on trying when the listener's backlog is full. The system
 /// does not tell when there is room, and a listener that accepts nothing for so long is as good as
@@ -559,33 +560,12 @@ impl Inner {
     }
 
     pub(crate) fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
-        let mut rest = buf;
-        poll_fn(move |cx| {
-            while !rest.is_empty() {
-                match ready!(self.poll_write(cx, rest))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    count => rest = &rest[count..],
-                }
-            }
-            Poll::Ready(Ok(()))
-        })
+        whole::write_all(buf, move |cx, rest| self.poll_write(cx, rest))
     }
 
     pub(crate) async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
-        let mut filled = 0;
-        while filled < buf.len() {
-            match poll_fn(|cx| self.poll_read(cx, &mut buf[filled..])).await? {
-                0 => {
-                    let message = format!(
-                        "the peer ended the stream after {filled} of {} bytes",
-                        buf.len()
-                    );
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
-                }
-                count => filled += count,
-            }
-        }
-        Ok(())
+        let end = "the peer ended the stream";
+        whole::read_exact(buf, end, |cx, rest| self.poll_read(cx, rest)).await
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
