@@ -50,6 +50,7 @@ fn accepting_pauses_without_descriptors_and_recovers_when_they_come_back() {
     let list = Rc::clone(&heard);
     let mut runner = Runner::builder()
         .exception_handler(move |it| list.borrow_mut().push((it.kind, it.to_string())))
+        .start_paused(true)
         .build()
         .unwrap();
     let before = open_descriptors();

@@ -188,7 +188,7 @@ fn a_half_close_is_passed_on_and_the_answer_comes_back() {
         let mut request = Vec::new();
         b.read_to_end(&mut request).await.unwrap();
         assert_eq!(request, b"request");
-        tulipa::sleep(Duration::from_millis(10)).await;
+        turns(20).await;
         let answer = pattern(1 << 20);
         b.write_all(&answer).await.unwrap();
         drop(b);
@@ -246,7 +246,7 @@ pub(super) async fn bulk_to_a_peer_that_stalls<S: Duplex>(a: (S, S), b: (S, S)) 
     while received.len() < bytes.len() {
         // Now and then everything in between is full.
         if received.len() % 7 == 0 {
-            tulipa::sleep(Duration::from_millis(1)).await;
+            turns(20).await;
         }
         let count = b.read(&mut buf).await.unwrap();
         assert_ne!(count, 0);
@@ -277,7 +277,7 @@ fn bulk_goes_on_behind_urgent_data() {
                 let socket = socket2::SockRef::from(&a);
                 while let Err(error) = socket.send_out_of_band(b"!") {
                     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-                    tulipa::sleep(Duration::from_millis(1)).await;
+                    turns(1).await;
                 }
                 a.write_all(&sent[before..]).await.unwrap();
                 a.close().await.unwrap();
@@ -339,7 +339,7 @@ fn a_copy_dropped_in_the_middle_of_bulk_leaks_nothing_into_the_next() {
             let copying =
                 tulipa::spawn(async move { copy_bidirectional(&mut near_a, &mut near_b).await });
             // The receiver does not read: pipes and buffers are full.
-            tulipa::sleep(Duration::from_millis(2)).await;
+            turns(50).await;
             copying.abort();
             let _ = copying.await;
             drop(b);

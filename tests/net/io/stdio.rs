@@ -4,8 +4,11 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tulipa::io::{AsyncReadExt, AsyncWriteExt, StreamReader, stderr, stdin, stdout};
 
 use super::support::polled;
@@ -39,18 +42,22 @@ fn play(future: impl Future<Output = ()>) -> ! {
     std::process::exit(0)
 }
 
-/// Waits until the child has ended.
+/// Waits until the child has ended; after `limit` it is killed, and this is `false`.
 fn ended_within(child: &mut Child, limit: Duration) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < limit {
-        if child.try_wait().unwrap().is_some() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    false
+    let pid = Pid::from_child(child);
+    thread::scope(|scope| {
+        let (ended, has_ended) = mpsc::channel::<()>();
+        let watchdog = scope.spawn(move || {
+            let is_late = has_ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+            if is_late {
+                let _ = kill_process(pid, Signal::KILL); // It may just have ended.
+            }
+            !is_late
+        });
+        child.wait().unwrap();
+        drop(ended);
+        watchdog.join().unwrap()
+    })
 }
 
 /// The lines that a scenario prints, after those of the test harness.
